@@ -1,0 +1,71 @@
+"""What is known of a device, as values: what runs on it, what was measured, and how good that is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeTarget:
+    """Exactly what a latency holds for. A table never answers for another target."""
+
+    device: str
+    runtime: str
+    runtime_version: str
+    precision: str
+    threads: int
+    batch: int = 1
+
+    def __str__(self) -> str:
+        threads = f", {self.threads} thread{'s' if self.threads > 1 else ''}" if self.threads else ""
+        return f"{self.device} {self.runtime} {self.runtime_version} {self.precision}{threads}, batch {self.batch}"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where figures come from: `source` in words, `when` as a date, and the `command` that made them."""
+
+    source: str
+    when: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutError:
+    """How far predictions are off on rows that the fit never saw; `baseline_mape_percent` is MACs alone."""
+
+    mape_percent: float
+    rows: int
+    baseline_mape_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class TargetProfile:
+    """One runtime of a device. `model` names the file in `latency_models/` that prices it, from `parameters`.
+
+    `origin` is "measured", "calibrated" or "estimated"; `error` is None until something was fitted or measured.
+    """
+
+    target: RuntimeTarget
+    origin: str
+    model: str
+    parameters: Mapping[str, object]
+    provenance: Provenance | None
+    error: HeldOutError | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProfile:
+    """A device: `compressors` are those that its runtimes can use, in order, after the search.
+
+    `precisions` are what the hardware executes natively; `improve` is the command that would better its figures.
+    """
+
+    name: str
+    title: str
+    precisions: tuple[str, ...]
+    max_onnx_opset: int
+    compressors: tuple[str, ...]
+    targets: tuple[TargetProfile, ...]
+    notes: str
+    improve: str
+    path: str

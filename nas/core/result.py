@@ -1,0 +1,105 @@
+"""What a run found, as one value: everything that the report shows and `pareto.json` says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nas.core.architecture import Architecture
+from nas.core.budget import Budget
+from nas.core.device import DeviceProfile
+from nas.core.latency import LatencyEstimate
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One version of a pick: "fp32" (fine-tuned), "pruned", or a compressor's name such as "int8" or "fp16".
+
+    Accuracies are between 0 and 1, of the exported file run in ONNX Runtime. `latency` is None where nothing is
+    known of this version on the device; `latency_note` then says why. `agreement` is the share of test images on
+    which the file and the torch network that it was made from give the same class; `max_difference` their largest
+    difference in a logit. `model` is the path of the file, relative to the run folder.
+    """
+
+    name: str
+    model: str
+    validation_accuracy: float
+    test_accuracy: float
+    latency: LatencyEstimate | None
+    latency_note: str
+    macs: int
+    params: int
+    size_mb: float
+    agreement: float
+    max_difference: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A network chosen from the front, in all its versions; `recommended` is the name of the one to ship first.
+
+    `inherited_accuracy` is what the search saw: validation accuracy with the supernet's weights.
+    """
+
+    architecture: Architecture
+    description: str
+    resolution: int
+    inherited_accuracy: float
+    steps: tuple[Step, ...]
+    recommended: str
+    seconds: float
+
+    def step(self, name: str) -> Step:
+        """The version of that name; it must exist."""
+        return next(step for step in self.steps if step.name == name)
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateResult:
+    """One distinct architecture that the search asked about. `accuracy` is None where the budget ruled it out."""
+
+    id: str
+    description: str
+    accuracy: float | None
+    latency_ms: float
+    latency_low_ms: float
+    latency_high_ms: float
+    macs: int
+    params: int | None
+    feasible: bool
+    on_front: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InputFormat:
+    """What an exported model eats: float32 (n, channels, size, size), pixels/255, less `mean`, over `std`."""
+
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A finished run.
+
+    `front` holds (pick id, step name) of the versions that nobody beats after compression, by validation accuracy and
+    latency. `findings` are sentences a reader must know (a budget that binds nothing, operators not counted), and
+    `not_measured` what was not measured, and why. `seconds` is wall time by phase, `environment` versions and machine.
+    """
+
+    name: str
+    device: DeviceProfile
+    budget: Budget
+    space: str
+    data: str
+    seed: int
+    input_format: InputFormat
+    candidates: tuple[CandidateResult, ...]
+    picks: tuple[Pick, ...]
+    front: tuple[tuple[str, str], ...]
+    findings: tuple[str, ...]
+    not_measured: tuple[str, ...]
+    uncounted_operators: tuple[str, ...]
+    seconds: Mapping[str, float]
+    environment: Mapping[str, str]
+    command: str

@@ -1,0 +1,48 @@
+"""A stand-alone network: the plain torch module that a `NetworkSpec` stands for, with weights of its own."""
+
+import torch
+from torch import Tensor, nn
+
+from nas.core.network import NetworkSpec
+from search_spaces import blocks
+
+
+class Network(nn.Module):
+    """Blocks in order, each registered under its slot; parameter names are `<slot>.<parameter of the block>`."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        for slot, block in zip(spec.slots, spec.blocks, strict=True):
+            self.add_module(slot, blocks.load(block.kind).build(block))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (n, channels, resolution, resolution) to logits (n, classes)."""
+        for slot in self.spec.slots:
+            images = self.get_submodule(slot)(images)
+        return images
+
+
+def batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
+    """Every batch norm of the network, in order."""
+    return [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+@torch.no_grad()
+def recalibrate(network: nn.Module, images: Tensor, batch_size: int = 250) -> None:
+    """Sets running means and variances to those of `images` (n, c, h, w), normalised and of the network's size.
+
+    Cumulative averages over batches, so the order of equal-sized batches does not matter. Leaves the network in
+    evaluation mode. Not optional for a network cut out of shared weights: without it accuracy is near chance.
+    """
+    norms = batch_norms(network)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    network.train()
+    for batch in images.split(batch_size):
+        network(batch)
+    network.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
