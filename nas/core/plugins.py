@@ -18,12 +18,17 @@ def names(package: str) -> tuple[str, ...]:
 
 
 def load(package: str, name: str, what: str) -> Any:
-    """`PLUGIN` of module `name` in `package`; `what` says in words what it is, for the error.
+    """`PLUGIN` of module `name` in `package`; a unique beginning of the name is enough ("ray" for ray_tune).
+
+    `what` says in words what it is, for the error.
 
     Raises:
         UnknownNameError: there is no such file, or it defines no `PLUGIN`.
     """
     known = names(package)
+    beginnings = [one for one in known if name and one.startswith(name)]
+    if name not in known and len(beginnings) == 1:
+        name = beginnings[0]
     if name not in known:
         raise UnknownNameError(what, name, known)
     return importlib.import_module(f"{package}.{name}").PLUGIN

@@ -36,7 +36,8 @@ class Step:
 class Pick:
     """A network chosen from the front, in all its versions; `recommended` is the name of the one to ship first.
 
-    `inherited_accuracy` is what the search saw: validation accuracy with the supernet's weights.
+    `inherited_accuracy` is what the search saw: validation accuracy with the supernet's weights. `notes` say which
+    versions could not be made, and why.
     """
 
     architecture: Architecture
@@ -45,6 +46,7 @@ class Pick:
     inherited_accuracy: float
     steps: tuple[Step, ...]
     recommended: str
+    notes: tuple[str, ...]
     seconds: float
 
     def step(self, name: str) -> Step:

@@ -182,7 +182,8 @@ class SearchSpace:
         size = self.resolutions[-1]
         stem = self.stem(in_channels, size)
         shared: dict[tuple[str, str], BlockSpec] = {("stem", stem.kind): stem}
-        before, size = (self.stem_width,), stem.out_height
+        before: tuple[int, ...] = (self.stem_width,)
+        size = stem.out_height
         for s, stage in enumerate(self.stages):
             for i in range(max(stage.depths)):
                 inputs = before if i == 0 else stage.widths
@@ -212,7 +213,8 @@ class SearchSpace:
         for resolution in self.resolutions:
             stem = self.stem(in_channels, resolution)
             found[stem] = None
-            before, size = (self.stem_width,), stem.out_height
+            before: tuple[int, ...] = (self.stem_width,)
+            size = stem.out_height
             for s, stage in enumerate(self.stages):
                 for i in range(min(2, max(stage.depths))):
                     pairs = itertools.product(before, stage.widths) if i == 0 else zip(stage.widths, stage.widths, strict=True)

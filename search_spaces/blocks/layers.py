@@ -86,7 +86,7 @@ class SplitBranch(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, c, h, w) to the same shape; c is even."""
-        kept, changed = images.chunk(2, dim=1)
+        kept, changed = images.split(images.shape[1] // 2, dim=1)  # exports as one Split
         return interleave(kept, self.right(changed))
 
 

@@ -1,0 +1,165 @@
+"""A latency table as a file: one CSV whose comment lines at the top are a TOML document saying what it holds for."""
+
+import csv
+import io
+import os
+import platform
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from nas.core.device import HeldOutError, Provenance, RuntimeTarget
+from nas.core.errors import DeviceError, SpaceError
+from nas.core.network import BlockSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Repeated runs of one model: their median, their 95th percentile and their number."""
+
+    median_ms: float
+    p95_ms: float
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkTiming:
+    """A whole network beside the sum of its blocks: what a calibration is fitted to, or checked with (`held_out`)."""
+
+    space: str
+    macs: int
+    sum_ms: float
+    measured_ms: float
+    held_out: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """network = `factor` * sum of blocks + `offset_ms`, and the factors of its bounds at `confidence`."""
+
+    factor: float
+    offset_ms: float
+    low_factor: float
+    high_factor: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a table holds for, how it was made, and how good it is; `machine` is the fingerprint of the processor."""
+
+    machine: str
+    target: RuntimeTarget
+    provenance: Provenance
+    error: HeldOutError
+    calibration: Calibration
+    networks: tuple[NetworkTiming, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A head and its rows."""
+
+    head: Head
+    rows: dict[BlockSpec, Timing]
+
+
+_BLOCK = tuple(field.name for field in fields(BlockSpec))
+_TIMING = tuple(field.name for field in fields(Timing))
+
+
+def path_of(profile: Path, target: RuntimeTarget) -> Path:
+    """Where the table of `target` is: in `tables/` beside the device's profile."""
+    return profile.parent / "tables" / f"{target.device}.{target.runtime}.{target.precision}.{target.threads}t.csv"
+
+
+def machine() -> str:
+    """Fingerprint of the processor in hand: its model, architecture and number of cores."""
+    model = platform.processor() or "unknown processor"
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text(errors="replace").splitlines() if line.startswith("model name")
+        ]
+        model = names[0] if names else model
+    return f"{model}, {platform.machine()}, {os.cpu_count()} cores"
+
+
+def read(path: Path) -> Table:
+    """The table in `path`.
+
+    Raises:
+        DeviceError: the file cannot be read or is damaged; the message says where.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeviceError(f"the latency table {path} cannot be read: {error}") from error
+    top = [line[1:].removeprefix(" ") for line in lines if line.startswith("#")]
+    try:
+        head = _head(tomllib.loads("\n".join(top)))
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise DeviceError(f"the head of the latency table {path} is damaged: {error!r}; delete the file and measure again") from error
+    rows = {}
+    body = csv.DictReader(line for line in lines if not line.startswith("#"))
+    for number, row in enumerate(body, start=len(top) + 2):
+        try:
+            rows[_block(row)] = Timing(float(row["median_ms"]), float(row["p95_ms"]), int(row["runs"]))
+        except (KeyError, TypeError, ValueError, SpaceError) as error:
+            raise DeviceError(
+                f"{path}, line {number}: not a row of a latency table ({error!r}); delete the file and measure again"
+            ) from error
+    return Table(head, rows)
+
+
+def text(table: Table) -> str:
+    """`table` as `read` reads it."""
+    head = table.head
+    sections = {
+        "target": asdict(head.target),
+        "provenance": asdict(head.provenance),
+        "error": asdict(head.error),
+        "calibration": asdict(head.calibration),
+    }
+    top = [f"machine = {_toml(head.machine)}"]
+    top += [f"[{name}]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in values.items()) for name, values in sections.items()]
+    top += ["[[networks]]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in asdict(network).items()) for network in head.networks]
+    out = io.StringIO()
+    out.writelines(f"# {line}\n" for line in "\n".join(top).splitlines())
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow((*_BLOCK, *_TIMING))
+    for block, timing in table.rows.items():
+        writer.writerow([*_plain(asdict(block).values()), *asdict(timing).values()])
+    return out.getvalue()
+
+
+def _head(document: dict[str, Any]) -> Head:
+    return Head(
+        str(document["machine"]),
+        RuntimeTarget(**document["target"]),
+        Provenance(**document["provenance"]),
+        HeldOutError(**document["error"]),
+        Calibration(**document["calibration"]),
+        tuple(NetworkTiming(**network) for network in document["networks"]),
+    )
+
+
+def _block(row: dict[str, str]) -> BlockSpec:
+    text_fields = {name: row[name] for name in ("kind", "activation")}
+    numbers = {name: int(row[name]) for name in _BLOCK if name not in text_fields}
+    return BlockSpec(**{**text_fields, **numbers, "se": bool(numbers["se"])})  # type: ignore[arg-type]
+
+
+def _plain(values: Any) -> Sequence[Any]:
+    return [int(value) if isinstance(value, bool) else value for value in values]
+
+
+def _toml(value: str | float | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+        return f'"{escaped}"'
+    return repr(value)

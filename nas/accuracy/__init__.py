@@ -1,0 +1,1 @@
+"""How good an architecture is, one file a way of finding out."""

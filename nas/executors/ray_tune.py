@@ -1,0 +1,132 @@
+"""Evaluates on a Ray cluster: Tune places, retries and spreads stateless evaluations; the study stays the only truth.
+
+The supernet's weights and the images are put once into the object store. Nothing of worth lives in Tune: when driver
+or cluster dies, the same command continues from the study.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from nas.core.architecture import Architecture
+from nas.core.errors import ExecutorError
+from nas.core.evaluation import Evaluation
+from nas.executors import MAX_RETRIES, Job
+from nas.study import Candidate, SearchStudy
+
+
+class _StudySearcher(Searcher):
+    """Tune's view of the study: suggest is ask, complete is tell."""
+
+    def __init__(self, study: SearchStudy, told: Callable[[], None]) -> None:
+        super().__init__(metric="accuracy", mode="max")
+        self._study, self._told = study, told
+        self._candidates: dict[str, Candidate] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next candidate; None while only results can bring more, FINISHED at the end."""
+        candidate = self._study.ask()
+        if candidate is None:
+            return None if self._candidates else Searcher.FINISHED
+        self._candidates[trial_id] = candidate
+        return {"space": candidate.architecture.space, "genes": list(candidate.architecture.genes)}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tells the study; a trial that failed for good is recorded as failed and may be proposed again."""
+        candidate = self._candidates.pop(trial_id)
+        if error or result is None or "evaluation" not in result:
+            self._study.fail(candidate.number, "the trial failed on the cluster")
+            return
+        evaluation = result["evaluation"]
+        self._study.tell(candidate.number, Evaluation(**{**evaluation, "uncounted": tuple(evaluation["uncounted"])}))
+        self._told()
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is saved by itself."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a stopped search continues from the study, not from Tune."""
+
+
+class _Evaluation(tune.Trainable):
+    """One evaluation a trial, in an actor that is used again for the next."""
+
+    def setup(self, config: dict[str, Any], evaluate: Callable[[Architecture], Evaluation], threads: int) -> None:
+        """Takes the evaluator out of the object store."""
+        import torch
+
+        torch.set_num_threads(threads)
+        self._evaluate = evaluate
+        self._config = config
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Takes the next candidate without a new process."""
+        self._config = new_config
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """The evaluation, as the trial's one and only result."""
+        evaluation = self._evaluate(Architecture(self._config["space"], tuple(self._config["genes"])))
+        return {"accuracy": evaluation.accuracy, "evaluation": asdict(evaluation), "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: an evaluation has no state."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing: an evaluation has no state."""
+
+
+def _run(job: Job) -> None:
+    """Runs `job` on the cluster at `job.ray_address` ("auto", HOST:PORT), or on one started here for the run.
+
+    Raises:
+        ExecutorError: the cluster cannot be reached, or trials keep failing.
+    """
+    started_here = not ray.is_initialized()
+    if started_here:
+        _connect(job)
+    try:
+        _tune(job)
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+def _connect(job: Job) -> None:
+    try:
+        if job.ray_address is None:
+            ray.init(num_cpus=max(job.workers, os.cpu_count() or 1), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        else:
+            ray.init(address=job.ray_address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        asked = job.ray_address or "a new one on this machine"
+        raise ExecutorError(f"no Ray cluster could be reached (asked for {asked}): {error}. Start one with `ray start --head`") from None
+
+
+def _tune(job: Job) -> None:
+    before = job.study.evaluated
+    threads = max(1, (os.cpu_count() or 1) // job.workers)
+    trainable = tune.with_parameters(_Evaluation, evaluate=job.evaluate, threads=threads)
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"cpu": 1}),
+        tune_config=tune.TuneConfig(
+            search_alg=_StudySearcher(job.study, job.told), num_samples=-1, max_concurrent_trials=job.workers, reuse_actors=True
+        ),
+        run_config=tune.RunConfig(
+            name="tune", storage_path=str(job.folder.absolute() / "ray"), verbose=0, failure_config=tune.FailureConfig(max_failures=MAX_RETRIES)
+        ),
+    )
+    results = tuner.fit()
+    if results.errors and job.study.evaluated == before:
+        raise ExecutorError(f"every trial failed on the cluster, the last with: {str(results.errors[-1]).strip().splitlines()[-1]}")
+
+
+PLUGIN = _run

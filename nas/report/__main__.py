@@ -1,0 +1,33 @@
+"""`python -m nas.report RUN`: writes a run's report again, from its files alone."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli import output, run
+
+app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+
+
+@app.command(epilog="Example: python -m nas.report runs/jetson-nano-20ms")
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that `nas.search` wrote, such as runs/jetson-nano-20ms.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print pareto.json on standard output, and nothing else there.")] = False,
+) -> None:
+    """Rebuilds report.html, pareto.csv, pareto.json and environment.json of a finished run; measures nothing."""
+    from nas import pipeline
+    from nas import report as reports
+
+    result = pipeline.conclude_again(folder)
+    reports.write(result, folder)
+    if as_json:
+        typer.echo(json.dumps(reports.pareto_json(result), indent=2))
+        return
+    output.print(reports.summary_table(result))
+    output.print(f"Report: {folder / 'report.html'}", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,62 @@
+"""Which figures stand for a pick, and which pick stands for the run: one rule for every form of the report."""
+
+from dataclasses import dataclass
+
+from nas.core.latency import LatencyEstimate
+from nas.core.result import Pick, RunResult, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A pick's recommended version, and the latency that is shown for it.
+
+    `latency` is of the version named `latency_of`: the recommended one, or fp32 where nothing is known of the
+    recommended one on the device; `note` then says so. Both are None and "" where nothing is known of either.
+    """
+
+    pick: Pick
+    step: Step
+    latency: LatencyEstimate | None
+    latency_of: str
+    note: str
+
+
+def headline(pick: Pick) -> Headline:
+    """The figures that stand for `pick`."""
+    step = pick.step(pick.recommended)
+    if step.latency is not None:
+        return Headline(pick, step, step.latency, step.name, step.latency_note)
+    known = next((other for other in pick.steps if other.name == "fp32" and other.latency is not None), None)
+    if known is None:
+        return Headline(pick, step, None, "", step.latency_note)
+    note = f"the latency shown is that of the fp32 version; that of {step.name} is not known"
+    return Headline(pick, step, known.latency, known.name, f"{note}: {step.latency_note}" if step.latency_note else note)
+
+
+def ranked(result: RunResult) -> tuple[Headline, ...]:
+    """Every pick from fastest to slowest; those of unknown latency come last."""
+    return tuple(
+        sorted(
+            (headline(pick) for pick in result.picks),
+            key=lambda shown: (shown.latency.total.ms if shown.latency else float("inf"), shown.pick.architecture.id),
+        )
+    )
+
+
+def answer(result: RunResult) -> Headline | None:
+    """The pick to ship: of those whose latency holds the budget, the one of best *validation* accuracy.
+
+    Test accuracy takes no part in the choice, so that it stays an honest forecast. None if no pick holds the budget.
+    """
+    fitting = [shown for shown in ranked(result) if shown.latency is not None and result.budget.holds(shown.latency.total)]
+    return max(fitting, key=lambda shown: shown.step.validation_accuracy, default=None)
+
+
+def search_origin(result: RunResult) -> str:
+    """Origin of the candidates' latencies: that of the target which the search was priced with."""
+    for pick in result.picks:
+        for step in pick.steps:
+            if step.name == "fp32" and step.latency is not None:
+                return step.latency.origin
+    fp32 = [target.origin for target in result.device.targets if target.target.precision == "fp32"]
+    return (fp32 or [target.origin for target in result.device.targets] or ["estimated"])[0]

@@ -1,0 +1,45 @@
+"""The picks as a table for the terminal."""
+
+from typing import TYPE_CHECKING
+
+from nas.core.result import RunResult
+from nas.report import words
+from nas.report.choice import answer, ranked
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def summary_table(result: RunResult) -> "Table":
+    """One row for each pick, from fastest to slowest, in its recommended version; fits 80 columns."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    best = answer(result)
+    ship = f"* ship first: {best.step.model}" if best else "no pick is known to be within the budget"
+    table = Table(
+        title=Text(f"{len(result.picks)} picks for {result.device.name} within {words.limit(result.budget.latency_ms)}"),
+        caption=Text(f"accuracy on test images, bounds in ms\n{ship}"),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for heading in ("pick", "version"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("accuracy", "latency", "bounds", "size"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("origin")
+    for shown in ranked(result):
+        step, latency = shown.step, shown.latency
+        stand_in = f" for {shown.latency_of}" if shown.latency_of != step.name else ""
+        cells = (
+            f"{'*' if shown == best else ' '} {shown.pick.architecture.id}",
+            step.name,
+            words.percent(step.test_accuracy),
+            words.milliseconds(latency.total.ms) if latency else "unknown",
+            words.bounds(latency).removesuffix(" ms") if latency else "",
+            words.size(step.size_mb),
+            latency.origin + stand_in if latency else "",
+        )
+        table.add_row(*map(Text, cells), style="bold" if shown == best else None)
+    return table

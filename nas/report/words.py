@@ -1,0 +1,96 @@
+"""Numbers and terms as a reader without a background in architecture search wants to see them."""
+
+import math
+
+from nas.core.latency import LatencyEstimate
+
+ORIGINS = {
+    "measured": "made from timings taken on the device itself, with the runtime named beside it",
+    "calibrated": "predicted by a model fitted to published timings of this device; not timed on it in this run",
+    "estimated": "predicted by a model for parts of a network that nobody timed on this device; treat it as a forecast",
+}
+"""What each of `nas.core.latency.ORIGINS` means, to follow "calibrated: "."""
+
+VERSIONS = {
+    "fp32": "full precision, fine-tuned",
+    "pruned": "fp32 with its least useful channels removed",
+    "int8": "weights and activations in 8-bit integers",
+    "fp16": "weights and activations in 16-bit floats",
+}
+"""What each version of a network is."""
+
+TERMS = {
+    "Accuracy": "Share of images put into the right class. "
+    "Validation images steered the choice; test images are read once, for this report.",
+    "Latency": "Time for one image, from input tensor to scores. It always comes with bounds and with its origin.",
+    "Budget": "The latency asked for. A network is within it only if the upper bound of its latency is.",
+    "MACs": "Multiply-accumulate operations for one image: work, not time.",
+    "Parameters": "Learned numbers in the network.",
+    "Pareto front": "The networks that nobody beats: every other one is slower, less accurate, or both.",
+    "Shared weights": "During the search all candidates borrow the weights of one large network, which ranks them cheaply. "
+    "Picks are then fine-tuned on their own, so their accuracy rises.",
+}
+"""Words that the page uses."""
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """`share`, from 0 to 1, as a percentage: "88.3 %"."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def milliseconds(ms: float) -> str:
+    """Three significant digits with the unit: "18.4 ms", "0.324 ms"."""
+    return f"{_three_digits(ms)} ms"
+
+
+def limit(ms: float) -> str:
+    """A latency that somebody asked for, as it was asked: "20 ms"."""
+    return f"{ms:g} ms"
+
+
+def bounds(latency: LatencyEstimate) -> str:
+    """The interval alone: "4.91 to 5.63 ms"."""
+    return f"{_three_digits(latency.total.low_ms)} to {_three_digits(latency.total.high_ms)} ms"
+
+
+def count(number: int) -> str:
+    """A large number, short: "12.4 M"."""
+    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= scale:
+            return f"{_three_digits(number / scale)} {letter}"
+    return str(number)
+
+
+def size(size_mb: float) -> str:
+    """A file's size: "1.25 MB", "83 kB"."""
+    return f"{_three_digits(size_mb)} MB" if size_mb >= 1 else f"{size_mb * 1000:.0f} kB"
+
+
+def duration(seconds: float) -> str:
+    """Wall time: "4.2 s", "3 min 20 s", "2 h 5 min"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def points(after: float, before: float) -> str:
+    """Difference of two accuracies in percentage points: "−0.4 pt", "±0.0 pt"."""
+    return f"{_signed(100 * (after - before), 1)} pt"
+
+
+def change(after: float, before: float) -> str:
+    """Relative difference: "−74 %"; empty where `before` is 0."""
+    return f"{_signed(100 * (after / before - 1), 0)} %" if before else ""
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{abs(value):.{digits}f}"
+    return ("±" if not float(text) else "+" if value > 0 else "−") + text
+
+
+def _three_digits(value: float) -> str:
+    if value <= 0:
+        return "0"
+    value = float(f"{value:.3g}")
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(value)))}f}"

@@ -1,0 +1,75 @@
+"""`python -m nas.search`: find, compress and export networks that run within a latency budget on a device."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nas.cli import messages, output, run
+from nas.core.units import parse_latency_ms
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]})
+
+EXAMPLES = """
+[bold]Examples[/]
+
+  python -m nas.search --device jetson-nano --budget 20ms
+
+  python -m nas.search --device local --budget 500us --data folder:photos --trials 200 --workers 2
+
+  python -m nas.search --device jetson-nano --budget 20ms --executor ray --ray-address auto --workers 16
+
+The same command again continues a run that was stopped; more --trials extend one that is finished.
+Exit code 0: done; 2: wrong input; 3: no network of the space fits the budget; 130: stopped by Ctrl-C.
+"""
+
+
+@app.command(epilog=EXAMPLES.replace("\n", "\n\n"))
+def search(
+    device: Annotated[str, typer.Option(help="Device to run on: a name that `python -m nas.devices` lists, or a path to a .toml.")],
+    budget: Annotated[str, typer.Option(help="Latency limit per image with its unit, such as 20ms, 0.02s or 500us; held on the upper bound.")],
+    data: Annotated[str, typer.Option(help="Images: embedded (5,000 of Fashion-MNIST), idx:PATH, folder:PATH or hf:NAME.")] = "embedded",
+    space: Annotated[str, typer.Option(help="Search space: a file in search_spaces/.")] = "mobile_shuffle_32",
+    trials: Annotated[int, typer.Option(min=1, help="Distinct architectures to evaluate.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
+    picks: Annotated[int, typer.Option(min=1, help="Networks to take from the front, fine-tune, compress and export.")] = 6,
+    strategy: Annotated[str, typer.Option(help="What to try next: a file in nas/strategies/.")] = "nsga2",
+    epochs: Annotated[float | None, typer.Option(min=0.01, help="Passes over the training images for the supernet.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/DEVICE-BUDGET].", show_default=False)] = None,
+    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Delete the run in the folder first, or continue it.")] = False,
+    executor: Annotated[str, typer.Option(help="Who evaluates: local (processes) or ray (a Ray cluster).")] = "local",
+    workers: Annotated[int, typer.Option(min=1, help="Evaluations at the same time.")] = 1,
+    ray_address: Annotated[str | None, typer.Option(help="Ray cluster: auto or HOST:PORT [default: one on this machine].", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print pareto.json on standard output, and nothing else there.")] = False,
+) -> None:
+    """Finds small image networks that run within a latency budget on a device: searched, pruned, quantized, exported."""
+    budget_ms = parse_latency_ms(budget)
+    from nas.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    from nas import pipeline, report
+    from nas.display import Terminal
+    from nas.settings import RunSettings
+
+    settings = RunSettings(
+        device=device, budget_ms=budget_ms, data=data, space=space, strategy=strategy, seed=seed, trials=trials, picks=picks
+    )
+    if epochs is not None:
+        settings = settings.model_copy(update={"supernet": settings.supernet.model_copy(update={"epochs": epochs})})
+    folder = out or Path("runs") / f"{Path(device).stem}-{budget_ms:g}ms"
+    command = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
+    execution = pipeline.Execution(executor, workers, ray_address, fresh, command)
+    result = pipeline.search(settings, execution, folder, Terminal(messages))
+    report.write(result, folder)
+    if as_json:
+        typer.echo(json.dumps(report.pareto_json(result), indent=2))
+        return
+    output.print(report.summary_table(result))
+    output.print(f"Report: {folder / 'report.html'}   Models: {folder / 'models'}", markup=False, highlight=False)
+
+
+if __name__ == "__main__":
+    run(app)

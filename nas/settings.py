@@ -1,0 +1,91 @@
+"""What a run is told, checked once at the edge and kept beside its results as TOML."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nas.core.errors import StudyError
+from nas.files import atomic_write
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrainingSettings(_Settings):
+    """How a network is trained."""
+
+    epochs: Annotated[float, Field(gt=0)]
+    """Passes over the training images; a fraction is allowed."""
+    batch_size: Annotated[int, Field(ge=8)] = 64
+    """Images a step."""
+    learning_rate: Annotated[float, Field(gt=0)]
+    """Peak of the schedule, for SGD with momentum 0.9."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    """Decay of convolution and linear weights; norms and biases have none."""
+
+
+class RunSettings(_Settings):
+    """Everything that decides a run's result, and nothing that only decides how it is executed."""
+
+    device: str
+    """Name of a file in `hardware_profiles/`, or a path to one."""
+    budget_ms: Annotated[float, Field(gt=0)]
+    """Latency budget in milliseconds; held against the upper bound."""
+    data: str = "embedded"
+    """`embedded`, `idx:PATH`, `folder:PATH` or `hf:NAME`."""
+    space: str = "mobile_shuffle_32"
+    """Name of a file in `search_spaces/`."""
+    strategy: str = "nsga2"
+    """Name of a file in `nas/strategies/`."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Decides every random choice of the run."""
+    trials: Annotated[int, Field(ge=1)] = 64
+    """Distinct architectures to evaluate."""
+    picks: Annotated[int, Field(ge=1)] = 6
+    """Networks to take from the front."""
+    supernet: TrainingSettings = TrainingSettings(epochs=6, learning_rate=0.1)
+    random_networks: Annotated[int, Field(ge=0)] = 1
+    """Sampled networks trained each step beside the largest and the smallest."""
+    fine_tuning: TrainingSettings = TrainingSettings(epochs=3, learning_rate=0.02)
+    """Training of each pick, and again after pruning."""
+    keep_hidden: Annotated[float, Field(gt=0, le=1)] = 0.75
+    """Share of hidden channels that pruning keeps."""
+    calibration_images: Annotated[int, Field(ge=32)] = 500
+    """Training images for batch-norm statistics and for quantization."""
+    validation_images: Annotated[int, Field(ge=32)] = 1000
+    """Validation images a candidate is scored on."""
+
+    def save(self, path: Path) -> None:
+        """Writes the settings as TOML."""
+        atomic_write(path, tomli_w.dumps(self.model_dump()))
+
+    @classmethod
+    def read(cls, path: Path) -> "RunSettings":
+        """The settings in the TOML file at `path`.
+
+        Raises:
+            StudyError: the file is damaged, or has unknown or wrong keys.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text()))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise StudyError(f"{path} is not readable TOML: {error}") from None
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise StudyError(f"{path} does not describe a run: {wrong}") from None
+
+    def refuse_change(self, before: "RunSettings") -> None:
+        """Raises unless a run begun with `before` may go on with these settings: only more trials or other picks.
+
+        Raises:
+            StudyError: anything else differs; names what, with both values.
+        """
+        free = {"trials", "picks"}
+        old, new = before.model_dump(exclude=free), self.model_dump(exclude=free)
+        changed = [f"{key} was {old[key]!r} and is now {new[key]!r}" for key in old if old[key] != new[key]]
+        if changed:
+            raise StudyError(f"the run folder was begun with other settings ({'; '.join(changed)}): give --fresh to start over, or another --out")

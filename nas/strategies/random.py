@@ -1,0 +1,10 @@
+"""Uniform sampling of every gene: the baseline that any other strategy has to beat."""
+
+from optuna.samplers import RandomSampler
+
+
+def _sampler(seed: int) -> RandomSampler:
+    return RandomSampler(seed=seed)
+
+
+PLUGIN = _sampler

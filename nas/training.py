@@ -1,0 +1,181 @@
+"""Training: the supernet by the sandwich rule with in-place distillation, and single networks by a teacher.
+
+Every random choice is drawn from the seed and the step's number alone, so a run that was stopped continues as if it
+had not been. Source: Yu et al. 2020, BigNAS (sandwich rule, in-place distillation, no extra teacher).
+"""
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nas.core.architecture import Architecture
+from nas.core.errors import CheckpointError
+from nas.core.space import SearchSpace
+from nas.data import ImageData, Split, augment, normalise
+from nas.network import Network
+from nas.supernet import Supernet
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how hard to train. `epochs` may be a fraction; `learning_rate` is the peak, for `batch_size`."""
+
+    epochs: float
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup_share: float = 0.15
+
+    def steps(self, images: int) -> int:
+        """Optimiser steps for a training set of `images`."""
+        return max(1, round(self.epochs * (images // self.batch_size)))
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate of step `step` of `steps`: linear warm-up, then a cosine to zero."""
+        warmup = max(1, round(self.warmup_share * steps))
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where training stands: `step` of `steps` done, losses of the largest and the smallest network at that step."""
+
+    step: int
+    steps: int
+    largest_loss: float
+    smallest_loss: float
+
+
+def make_optimizer(module: nn.Module, schedule: Schedule) -> torch.optim.SGD:
+    """SGD with Nesterov momentum; weight decay spares biases and batch norms (all one-dimensional parameters)."""
+    decayed = [p for p in module.parameters() if p.ndim > 1]
+    spared = [p for p in module.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    return torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=True)
+
+
+def train_supernet(
+    supernet: Supernet, optimizer: torch.optim.Optimizer, data: ImageData, schedule: Schedule, random_networks: int, seed: int, start: int
+) -> Iterator[Progress]:
+    """Trains from step `start` on, and yields after each step, so that the caller may save, show or stop.
+
+    Each step trains the largest network on the labels, and the smallest and `random_networks` sampled ones on the
+    largest's soft predictions for the same images, then updates the shared tensors once.
+
+    Raises:
+        CheckpointError: a loss is not finite; the last checkpoint is still good.
+    """
+    space = supernet.space
+    largest, smallest = space.largest(), space.smallest()
+    steps = schedule.steps(len(data.train.labels))
+    for step in range(start, steps):
+        images, labels, _ = training_batch(data, schedule.batch_size, seed, step)
+        _set_rate(optimizer, schedule.rate(step, steps))
+        optimizer.zero_grad(set_to_none=True)
+        logits = _run(supernet, largest, images)
+        loss = functional.cross_entropy(logits, labels)
+        loss.backward()
+        soft = logits.detach().softmax(dim=1)
+        students = [smallest, *sample(space, random_networks, f"{seed}:{step}")]
+        losses = [_student_step(supernet, student, images, soft) for student in students]
+        _refuse_not_finite(loss.item(), step)
+        nn.utils.clip_grad_norm_(supernet.parameters(), max_norm=5.0)
+        optimizer.step()
+        yield Progress(step + 1, steps, loss.item(), losses[0])
+
+
+def fine_tune(network: Network, data: ImageData, schedule: Schedule, soft_labels: Tensor, seed: int) -> Iterator[Progress]:
+    """Trains a single network, in place, on labels and a teacher's `soft_labels` (n, classes) in equal parts.
+
+    Leaves the network in evaluation mode; its batch norms want `recalibrate`.
+
+    Raises:
+        CheckpointError: a loss is not finite.
+    """
+    optimizer = make_optimizer(network, schedule)
+    steps = schedule.steps(len(data.train.labels))
+    network.train()
+    for step in range(steps):
+        images, labels, chosen = training_batch(data, schedule.batch_size, seed, step)
+        _set_rate(optimizer, schedule.rate(step, steps))
+        optimizer.zero_grad(set_to_none=True)
+        logits = network(resize(images, network.spec.resolution))
+        loss = 0.5 * functional.cross_entropy(logits, labels) + 0.5 * functional.cross_entropy(logits, soft_labels[chosen])
+        _refuse_not_finite(loss.item(), step)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), max_norm=5.0)
+        optimizer.step()
+        yield Progress(step + 1, steps, loss.item(), loss.item())
+    network.eval()
+
+
+def training_batch(data: ImageData, batch_size: int, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Augmented, normalised images (n, c, h, w) at the data's own size, labels (n,) and indices (n,) of step `step`.
+
+    Every epoch visits the images in an order of its own and drops what does not fill a batch.
+    """
+    count = len(data.train.labels)
+    epoch, position = divmod(step, max(1, count // batch_size))
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 100_003 + epoch))
+    chosen = order[position * batch_size : (position + 1) * batch_size]
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    images = augment(normalise(data.train.images[chosen], data, data.train.images.shape[-1]), generator)
+    return images.contiguous(memory_format=torch.channels_last), data.train.labels[chosen], chosen
+
+
+@torch.no_grad()
+def predictions(network: Network, data: ImageData, split: Split, batch_size: int = 250) -> Tensor:
+    """Class probabilities (n, classes) that `network`, in evaluation mode, gives the images of `split`."""
+    found = []
+    for images in split.images.split(batch_size):
+        batch = normalise(images, data, network.spec.resolution).contiguous(memory_format=torch.channels_last)
+        found.append(network(batch).softmax(dim=1))
+    return torch.cat(found)
+
+
+def accuracy(network: Network, data: ImageData, split: Split) -> float:
+    """Share of the images of `split` that `network` classifies correctly, from 0 to 1."""
+    return float((predictions(network, data, split).argmax(dim=1) == split.labels).float().mean())
+
+
+def resize(images: Tensor, resolution: int) -> Tensor:
+    """Images (n, c, h, w) at `resolution`; the same interpolation as `nas.data.normalise`, which commutes with it."""
+    if images.shape[-1] == resolution:
+        return images
+    resized = functional.interpolate(images, size=(resolution, resolution), mode="bilinear", antialias=True, align_corners=False)
+    return resized.contiguous(memory_format=torch.channels_last)
+
+
+def sample(space: SearchSpace, count: int, seed: str) -> list[Architecture]:
+    """`count` architectures with every gene uniform; the same for the same `seed`."""
+    chosen = random.Random(seed)
+    return [space.architecture([chosen.randrange(gene.options) for gene in space.genes]) for _ in range(count)]
+
+
+def _run(supernet: Supernet, architecture: Architecture, images: Tensor) -> Tensor:
+    spec = supernet.space.network(architecture, supernet.in_channels, supernet.classes)
+    logits: Tensor = supernet(resize(images, spec.resolution), spec)
+    return logits
+
+
+def _student_step(supernet: Supernet, student: Architecture, images: Tensor, soft: Tensor) -> float:
+    loss = functional.cross_entropy(_run(supernet, student, images), soft)
+    loss.backward()
+    return loss.item()
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _refuse_not_finite(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise CheckpointError(f"the loss became {loss} at step {step + 1}: lower the learning rate; the last checkpoint is still good")
