@@ -29,6 +29,8 @@ def run(app: typer.Typer) -> None:
         messages.print("stopped. Nothing is lost: the same command continues.", markup=False)
         sys.exit(130)
     except OSError as error:
-        messages.print(f"error: {error.strerror or error}: {error.filename or ''} (what was finished is kept)", markup=False, soft_wrap=True)
+        messages.print(
+            f"error: {error.strerror or error}: {error.filename or ''} (what was finished is kept)", markup=False, soft_wrap=True
+        )
         sys.exit(2)
     sys.exit(result if isinstance(result, int) else 0)

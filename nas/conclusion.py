@@ -69,8 +69,7 @@ def _processor() -> str:
 def _candidates(problem: Problem, records: "Sequence[Record]") -> tuple[CandidateResult, ...]:
     evaluated = [record for record in records if record.evaluation]
     best = {
-        record.architecture
-        for record in front(evaluated, lambda r: r.evaluation.accuracy if r.evaluation else 0.0, lambda r: r.latency.ms)
+        record.architecture for record in front(evaluated, lambda r: r.evaluation.accuracy if r.evaluation else 0.0, lambda r: r.latency.ms)
     }
     return tuple(
         CandidateResult(

@@ -1,11 +1,11 @@
 """How long work tells how far it is: a contract for libraries, which never print, and its picture in a terminal."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
 class Bar(Protocol):
@@ -18,16 +18,11 @@ class Bar(Protocol):
 class Display(Protocol):
     """Where progress and remarks go."""
 
-    def bar(self, what: str, total: int) -> "_Bars":
+    def bar(self, what: str, total: int) -> AbstractContextManager[Bar]:
         """A context in which `what`, of `total` units, is worked on."""
 
     def say(self, sentence: str) -> None:
         """A remark that a person should see."""
-
-
-class _Bars(Protocol):
-    def __enter__(self) -> Bar: ...
-    def __exit__(self, *error: object) -> bool | None: ...
 
 
 class Silent:
@@ -76,9 +71,9 @@ class Terminal:
 
 
 class _Shown:
-    def __init__(self, progress: Progress, task: object) -> None:
+    def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
 
     def at(self, done: int, note: str = "") -> None:
         """Moves the bar."""
-        self._progress.update(self._task, completed=done, note=note)  # type: ignore[arg-type]
+        self._progress.update(self._task, completed=done, note=note)

@@ -1,5 +1,7 @@
 """A stand-alone network: the plain torch module that a `NetworkSpec` stands for, with weights of its own."""
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +23,15 @@ class Network(nn.Module):
         for slot in self.spec.slots:
             images = self.get_submodule(slot)(images)
         return images
+
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def channels_last(module: Module) -> Module:
+    """`module` with its convolution weights in the memory order that a CPU convolves fastest."""
+    moved: Module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
 
 
 def batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:

@@ -17,7 +17,6 @@ from nas.core.errors import StudyError
 from nas.files import atomic_write
 from nas.settings import RunSettings
 
-
 Value = TypeVar("Value")
 
 

@@ -30,7 +30,9 @@ Exit code 0: done; 2: wrong input; 3: no network of the space fits the budget; 1
 @app.command(epilog=EXAMPLES.replace("\n", "\n\n"))
 def search(
     device: Annotated[str, typer.Option(help="Device to run on: a name that `python -m nas.devices` lists, or a path to a .toml.")],
-    budget: Annotated[str, typer.Option(help="Latency limit per image with its unit, such as 20ms, 0.02s or 500us; held on the upper bound.")],
+    budget: Annotated[
+        str, typer.Option(help="Latency limit per image with its unit, such as 20ms, 0.02s or 500us; held on the upper bound.")
+    ],
     data: Annotated[str, typer.Option(help="Images: embedded (5,000 of Fashion-MNIST), idx:PATH, folder:PATH or hf:NAME.")] = "embedded",
     space: Annotated[str, typer.Option(help="Search space: a file in search_spaces/.")] = "mobile_shuffle_32",
     trials: Annotated[int, typer.Option(min=1, help="Distinct architectures to evaluate.")] = 64,
@@ -42,7 +44,9 @@ def search(
     fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Delete the run in the folder first, or continue it.")] = False,
     executor: Annotated[str, typer.Option(help="Who evaluates: local (processes) or ray (a Ray cluster).")] = "local",
     workers: Annotated[int, typer.Option(min=1, help="Evaluations at the same time.")] = 1,
-    ray_address: Annotated[str | None, typer.Option(help="Ray cluster: auto or HOST:PORT [default: one on this machine].", show_default=False)] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Ray cluster: auto or HOST:PORT [default: one on this machine].", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print pareto.json on standard output, and nothing else there.")] = False,
 ) -> None:
     """Finds small image networks that run within a latency budget on a device: searched, pruned, quantized, exported."""

@@ -88,4 +88,6 @@ class RunSettings(_Settings):
         old, new = before.model_dump(exclude=free), self.model_dump(exclude=free)
         changed = [f"{key} was {old[key]!r} and is now {new[key]!r}" for key in old if old[key] != new[key]]
         if changed:
-            raise StudyError(f"the run folder was begun with other settings ({'; '.join(changed)}): give --fresh to start over, or another --out")
+            raise StudyError(
+                f"the run folder was begun with other settings ({'; '.join(changed)}): give --fresh to start over, or another --out"
+            )

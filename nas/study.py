@@ -9,13 +9,12 @@ Raw metrics are trial attributes; values and constraints are computed from them 
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import IntDistribution
+from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -130,15 +129,13 @@ class SearchStudy:
     ) -> None:
         self._space, self._price, self._macs = space, price, macs
         self._budget, self._strategy, self._trials, self._seed = budget, strategy, trials, seed
-        self._distributions = {gene.name: IntDistribution(0, gene.options - 1) for gene in space.genes}
+        self._distributions: dict[str, BaseDistribution] = {gene.name: IntDistribution(0, gene.options - 1) for gene in space.genes}
         self._waiting: dict[int, tuple[Trial, Candidate]] = {}
         path = folder / FILE_NAME
         if path.exists():
             repair(path)
         storage = JournalStorage(JournalFileBackend(str(path), _SingleWriter(str(path))))
-        self.study = optuna.create_study(
-            study_name=STUDY_NAME, storage=storage, directions=["maximize", "minimize"], load_if_exists=True
-        )
+        self.study = optuna.create_study(study_name=STUDY_NAME, storage=storage, directions=["maximize", "minimize"], load_if_exists=True)
         self.study.set_metric_names(["accuracy", "latency_ms"])
         self._records = {record.architecture: record for record in records(self.study)}
         self._reap()
@@ -220,8 +217,7 @@ class SearchStudy:
     def _reap(self) -> None:
         """Closes trials that no living process evaluates, and asks for them again first. We are the only writer."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            with suppress(optuna.exceptions.UpdateFinishedTrialError):
-                self.study.tell(trial.number, state=TrialState.FAIL)
+            self.study.tell(trial.number, state=TrialState.FAIL)
             if len(trial.params) == len(self._distributions):
                 self.study.enqueue_trial(trial.params, skip_if_exists=True)
 

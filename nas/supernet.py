@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 from nas.core.network import BlockSpec, NetworkSpec
 from nas.core.space import SearchSpace
-from nas.network import Network
+from nas.network import Network, batch_norms, channels_last
 from search_spaces import blocks
 
 
@@ -63,10 +63,10 @@ class Supernet(nn.Module):
         for (slot, kind), spec in space.shared_blocks(in_channels, classes).items():
             if slot not in self._modules:
                 self.add_module(slot, nn.ModuleDict())
-            block = blocks.load(kind).build(spec).to(memory_format=torch.channels_last)
-            for norm in (module for module in block.modules() if isinstance(module, nn.BatchNorm2d)):
+            block = channels_last(blocks.load(kind).build(spec))
+            for norm in batch_norms(block):
                 norm.track_running_stats = False
-                norm.running_mean = norm.running_var = norm.num_batches_tracked = None  # type: ignore[assignment]
+                norm.running_mean = norm.running_var = norm.num_batches_tracked = None
             self.get_submodule(slot).add_module(kind, block)
 
     def forward(self, images: Tensor, network: NetworkSpec) -> Tensor:
@@ -85,13 +85,13 @@ class Supernet(nn.Module):
         """A stand-alone copy of `network`, in evaluation mode; its batch norms still need `recalibrate`."""
         with torch.device("meta"):
             extracted = Network(network)
-        extracted = extracted.to_empty(device=next(self.parameters()).device).to(memory_format=torch.channels_last)
+        extracted = channels_last(extracted.to_empty(device=next(self.parameters()).device))
         for slot, spec in zip(network.slots, network.blocks, strict=True):
             block = extracted.get_submodule(slot)
             own = dict(block.named_parameters())
             for name, weights in self._crops(slot, spec.kind, {name: tensor.shape for name, tensor in own.items()}):
                 own[name].copy_(weights)
-        for norm in (module for module in extracted.modules() if isinstance(module, nn.BatchNorm2d)):
+        for norm in batch_norms(extracted):
             norm.reset_running_stats()
         return extracted.eval()
 

@@ -14,7 +14,9 @@ def names(package: str) -> tuple[str, ...]:
     folder = importlib.util.find_spec(package)
     assert folder is not None and folder.submodule_search_locations, package
     found = pkgutil.iter_modules(folder.submodule_search_locations)
-    return tuple(sorted(module.name for module in found if not module.ispkg and _defines_plugin(folder.submodule_search_locations, module.name)))
+    return tuple(
+        sorted(module.name for module in found if not module.ispkg and _defines_plugin(folder.submodule_search_locations, module.name))
+    )
 
 
 def load(package: str, name: str, what: str) -> Any:

@@ -75,9 +75,7 @@ class SearchSpace:
                 raise SpaceError(f"stage {number} of {self.name} needs widths, depths from 1 and choices")
             shuffles = any(not choice.expand for choice in stage.choices)
             if shuffles and stage.stride == 1 and set(before) & set(stage.widths):
-                raise SpaceError(
-                    f"stage {number} of {self.name}: a shuffle unit of stride 1 needs other widths than the stage before"
-                )
+                raise SpaceError(f"stage {number} of {self.name}: a shuffle unit of stride 1 needs other widths than the stage before")
             before = stage.widths
 
     @property

@@ -4,6 +4,7 @@ The supernet's weights and the images are put once into the object store. Nothin
 or cluster dies, the same command continues from the study.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import asdict
@@ -31,7 +32,7 @@ class _StudySearcher(Searcher):
         self._study, self._told = study, told
         self._candidates: dict[str, Candidate] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         """The next candidate; None while only results can bring more, FINISHED at the end."""
         candidate = self._study.ask()
         if candidate is None:
@@ -59,12 +60,12 @@ class _StudySearcher(Searcher):
 class _Evaluation(tune.Trainable):
     """One evaluation a trial, in an actor that is used again for the next."""
 
-    def setup(self, config: dict[str, Any], evaluate: Callable[[Architecture], Evaluation], threads: int) -> None:
-        """Takes the evaluator out of the object store."""
+    def setup(self, config: dict[str, Any], **given: Any) -> None:
+        """Takes what `tune.with_parameters` put into the object store: the evaluator, and torch's number of threads."""
         import torch
 
-        torch.set_num_threads(threads)
-        self._evaluate = evaluate
+        torch.set_num_threads(given["threads"])
+        self._evaluate: Callable[[Architecture], Evaluation] = given["evaluate"]
         self._config = config
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -103,9 +104,11 @@ def _run(job: Job) -> None:
 def _connect(job: Job) -> None:
     try:
         if job.ray_address is None:
-            ray.init(num_cpus=max(job.workers, os.cpu_count() or 1), include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            ray.init(
+                num_cpus=max(job.workers, os.cpu_count() or 1), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+            )
         else:
-            ray.init(address=job.ray_address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=job.ray_address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         asked = job.ray_address or "a new one on this machine"
         raise ExecutorError(f"no Ray cluster could be reached (asked for {asked}): {error}. Start one with `ray start --head`") from None
@@ -121,7 +124,10 @@ def _tune(job: Job) -> None:
             search_alg=_StudySearcher(job.study, job.told), num_samples=-1, max_concurrent_trials=job.workers, reuse_actors=True
         ),
         run_config=tune.RunConfig(
-            name="tune", storage_path=str(job.folder.absolute() / "ray"), verbose=0, failure_config=tune.FailureConfig(max_failures=MAX_RETRIES)
+            name="tune",
+            storage_path=str(job.folder.absolute() / "ray"),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
         ),
     )
     results = tuner.fit()

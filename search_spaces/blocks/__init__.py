@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from nas.core import plugins
@@ -31,7 +31,7 @@ def names() -> tuple[str, ...]:
     return plugins.names(__name__)
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(kind: str) -> Block:
     """The block kind of that name.
 

@@ -25,6 +25,4 @@ def _build(spec: BlockSpec) -> "nn.Module":
     return ClassifierHead(spec.in_channels, spec.hidden_channels, spec.out_channels, spec.activation)
 
 
-PLUGIN = Block(
-    _operators, _build, hidden_axes={"features.conv": 0, "features.norm": 0, "classifier": 1}
-)
+PLUGIN = Block(_operators, _build, hidden_axes={"features.conv": 0, "features.norm": 0, "classifier": 1})
