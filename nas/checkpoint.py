@@ -31,29 +31,46 @@ def read(path: Path, supernet: Supernet, optimizer: torch.optim.Optimizer, belon
     Raises:
         CheckpointError: the file is damaged, or belongs to another space, data set, class count or schedule.
     """
+    tensors, metadata = _open(path, belongs_to)
+    _copy_weights(tensors, supernet, path)
+    for name, parameter in supernet.named_parameters():
+        momentum = tensors.get(_MOMENTUM + name)
+        if momentum is not None:
+            optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum)
+    return int(metadata["step"])
+
+
+def read_weights(path: Path, supernet: Supernet, belongs_to: Mapping[str, str]) -> None:
+    """Loads only the weights that `write` wrote into `supernet`, in place.
+
+    Raises:
+        CheckpointError: as `read`.
+    """
+    tensors, _ = _open(path, belongs_to)
+    _copy_weights(tensors, supernet, path)
+
+
+def _open(path: Path, belongs_to: Mapping[str, str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """All tensors and the metadata of a checkpoint that is whole and belongs here."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}): delete it, or give --fresh, and it is trained again") from None
+        raise CheckpointError(f"{path} is damaged or missing ({error}): delete it, or give --fresh, and it is trained again") from None
     for key, wanted in belongs_to.items():
         if metadata.get(key) != wanted:
             raise CheckpointError(
                 f"{path} is of {key} {metadata.get(key)}, this run is of {key} {wanted}: give --fresh to train again, or another --out"
             )
-    _copy(tensors, supernet, optimizer, path)
-    return int(metadata["step"])
+    return tensors, metadata
 
 
 @torch.no_grad()
-def _copy(tensors: Mapping[str, Tensor], supernet: Supernet, optimizer: torch.optim.Optimizer, path: Path) -> None:
+def _copy_weights(tensors: Mapping[str, Tensor], supernet: Supernet, path: Path) -> None:
     for name, parameter in supernet.named_parameters():
         saved = tensors.get(_WEIGHT + name)
         if saved is None or saved.shape != parameter.shape:
             found = "missing" if saved is None else f"of shape {tuple(saved.shape)}"
             raise CheckpointError(f"{path}: {name} is {found}, wanted {tuple(parameter.shape)}: give --fresh to train again")
         parameter.copy_(saved)
-        momentum = tensors.get(_MOMENTUM + name)
-        if momentum is not None:
-            optimizer.state[parameter]["momentum_buffer"] = momentum.clone(memory_format=torch.preserve_format)

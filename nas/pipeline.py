@@ -71,15 +71,18 @@ def _prepare(problem: Problem, parts: Parts, folder: RunFolder, command: str) ->
 
 
 def train(problem: Problem, data: "ImageData", folder: RunFolder, display: Display) -> "Supernet":
-    """The trained supernet: from the checkpoint in `folder`, as far as that goes, and trained on from there."""
+    """The trained supernet: the weights given, or the checkpoint in `folder` as far as that goes, trained on from there."""
     import torch
 
     from nas.supernet import Supernet
-    from nas.supernet_training import train_resumably
+    from nas.supernet_training import load_trained, train_resumably
 
     torch.manual_seed(problem.settings.seed)
     supernet = Supernet(problem.space, problem.channels, problem.classes)
-    train_resumably(supernet, data, problem.settings, folder.checkpoint, display)
+    if problem.settings.weights:
+        load_trained(supernet, data, Path(problem.settings.weights))
+    else:
+        train_resumably(supernet, data, problem.settings.supernet, problem.settings.seed, folder.checkpoint, display)
     return supernet
 
 

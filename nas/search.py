@@ -39,6 +39,7 @@ def search(
     seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
     picks: Annotated[int, typer.Option(min=1, help="Networks to take from the front, fine-tune, compress and export.")] = 6,
     strategy: Annotated[str, typer.Option(help="What to try next: a file in nas/strategies/.")] = "nsga2",
+    weights: Annotated[str, typer.Option(help="Supernet that `nas.train` trained (.safetensors), instead of training one.")] = "",
     epochs: Annotated[float | None, typer.Option(min=0.01, help="Passes over the training images for the supernet.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/DEVICE-BUDGET].", show_default=False)] = None,
     fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Delete the run in the folder first, or continue it.")] = False,
@@ -59,10 +60,17 @@ def search(
     from nas.settings import RunSettings
 
     settings = RunSettings(
-        device=device, budget_ms=budget_ms, data=data, space=space, strategy=strategy, seed=seed, trials=trials, picks=picks
+        device=device,
+        budget_ms=budget_ms,
+        data=data,
+        space=space,
+        strategy=strategy,
+        seed=seed,
+        trials=trials,
+        picks=picks,
+        weights=weights,
     )
-    if epochs is not None:
-        settings = settings.model_copy(update={"supernet": settings.supernet.model_copy(update={"epochs": epochs})})
+    settings = settings.model_copy(update={"supernet": settings.supernet.changed(epochs=epochs)})
     folder = out or Path("runs") / f"{Path(device).stem}-{budget_ms:g}ms"
     command = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
     execution = pipeline.Execution(executor, workers, ray_address, fresh, command)

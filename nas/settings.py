@@ -28,6 +28,20 @@ class TrainingSettings(_Settings):
     """Decay of convolution and linear weights; norms and biases have none."""
 
 
+class SupernetSettings(TrainingSettings):
+    """How the shared weights are trained."""
+
+    epochs: Annotated[float, Field(gt=0)] = 6
+    learning_rate: Annotated[float, Field(gt=0)] = 0.1
+    batch_size: Annotated[int, Field(ge=8)] = 32
+    random_networks: Annotated[int, Field(ge=0)] = 1
+    """Sampled networks trained each step beside the largest and the smallest."""
+
+    def changed(self, **given: float | None) -> "SupernetSettings":
+        """These settings with those of `given` that are not None."""
+        return self.model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
 class RunSettings(_Settings):
     """Everything that decides a run's result, and nothing that only decides how it is executed."""
 
@@ -47,10 +61,10 @@ class RunSettings(_Settings):
     """Distinct architectures to evaluate."""
     picks: Annotated[int, Field(ge=1)] = 6
     """Networks to take from the front."""
-    supernet: TrainingSettings = TrainingSettings(epochs=6, learning_rate=0.1)
-    random_networks: Annotated[int, Field(ge=0)] = 1
-    """Sampled networks trained each step beside the largest and the smallest."""
-    fine_tuning: TrainingSettings = TrainingSettings(epochs=3, learning_rate=0.02)
+    supernet: SupernetSettings = SupernetSettings()
+    weights: str = ""
+    """Path of a supernet that `nas.train` trained, to be used as it is; "" trains one in the run folder."""
+    fine_tuning: TrainingSettings = TrainingSettings(epochs=3, learning_rate=0.05, batch_size=32)
     """Training of each pick, and again after pruning."""
     keep_hidden: Annotated[float, Field(gt=0, le=1)] = 0.75
     """Share of hidden channels that pruning keeps."""
