@@ -1,6 +1,9 @@
 """What the commands share: one way to report an error, to show progress, and to stop."""
 
+import json
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import typer
@@ -8,11 +11,31 @@ from rich.console import Console
 
 from nas.core.errors import NasError
 
+if TYPE_CHECKING:
+    from nas.core.result import RunResult
+
 output = Console()
 """Results: standard output."""
 
 messages = Console(stderr=True)
 """Progress and errors: standard error, so that `--json` stays clean."""
+
+
+def epilog(text: str) -> str:
+    """`text` with every line as a paragraph of its own, which is how typer keeps lines apart."""
+    return "\n\n".join(line for line in text.splitlines() if line.strip())
+
+
+def publish(result: "RunResult", folder: Path, as_json: bool) -> None:
+    """Writes the report of `result` into `folder`, and shows its table, or its `pareto.json`, on standard output."""
+    from nas import report
+
+    report.write(result, folder)
+    if as_json:
+        typer.echo(json.dumps(report.pareto_json(result), indent=2))
+        return
+    output.print(report.summary_table(result))
+    output.print(f"Report: {folder / 'report.html'}   Models: {folder / 'models'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def run(app: typer.Typer) -> None:

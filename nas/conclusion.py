@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.core.pareto import front
@@ -60,7 +61,7 @@ def environment() -> dict[str, str]:
 def _processor() -> str:
     """The processor's name, as the kernel or the platform tells it."""
     try:
-        lines = open("/proc/cpuinfo").read().splitlines()  # noqa: PTH123, SIM115 (not a file on a disk)
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,7 +1,7 @@
 """Images for a run, in three parts that never mix: the search sees train and validation, test is for the report."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def some(self, count: int) -> "Split":
+        """At most `count` of the images, evenly spaced in their order, so that no class is missed where classes are in order."""
+        chosen = torch.linspace(0, len(self) - 1, min(count, len(self))).long() if len(self) else torch.zeros(0).long()
+        return Split(self.images[chosen], self.labels[chosen])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageData:
@@ -52,6 +57,10 @@ class ImageData:
     def channels(self) -> int:
         """Channels of the images: 1 (gray) or 3 (RGB)."""
         return int(self.train.images.shape[1])
+
+    def without_test(self) -> "ImageData":
+        """The same without a single test image: what a search and a training get to see."""
+        return replace(self, test=self.test.some(0))
 
 
 def load(source: str, resolution: int, seed: int = 0) -> ImageData:
@@ -88,14 +97,14 @@ def normalise(images: Tensor, data: ImageData, resolution: int) -> Tensor:
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image mirrored with probability 1/2 and shifted by up to 1/16 of its size, zeros (the mean) moving in.
+    """Each image mirrored with probability 1/2 and shifted by up to 1/32 of its size, zeros (the mean) moving in.
 
     Args:
         images: normalised, (n, channels, height, width); not changed.
         generator: decides; the same state gives the same result.
     """
     count, channels, height, width = images.shape
-    down, right = height // 16, width // 16
+    down, right = height // 32, width // 32
     flipped = torch.rand(count, 1, generator=generator) < 0.5
     rows = torch.arange(height) + torch.randint(0, 2 * down + 1, (count, 1), generator=generator)
     columns = torch.arange(width)

@@ -1,11 +1,11 @@
 """Whether a budget can be met, and whether it limits anything: answered before anything is trained."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import search_spaces
 from latency_models.extremes import fastest, slowest
 from nas.core.budget import Budget
-from nas.core.errors import InfeasibleBudgetError
+from nas.core.errors import DeviceError, InfeasibleBudgetError
 from nas.core.latency import LatencyModel
 from nas.core.space import SearchSpace
 from nas.core.units import format_latency
@@ -30,19 +30,29 @@ def check(space: SearchSpace, model: LatencyModel, budget: Budget, in_channels: 
     return (
         f"The budget of {budget} limits nothing: even the slowest network of {space.name} takes at most "
         f"{format_latency(slow_latency.total.high_ms)} on {model.target.device} ({slow_latency.origin}). "
-        + _advice(space, slow_latency.total.high_ms, lambda other: slowest(other, model, in_channels, classes)[1].total.high_ms, budget),
+        + _advice(space, slow_latency.total.high_ms, _others(space, model, in_channels, classes), budget),
     )
 
 
-def _advice(space: SearchSpace, slowest_ms: float, slowest_of: Callable[[SearchSpace], float], budget: Budget) -> str:
+def _others(space: SearchSpace, model: LatencyModel, in_channels: int, classes: int) -> list[tuple[float, SearchSpace]]:
+    """Every other space that the device can price, with the upper bound of its slowest network."""
+    found = []
+    for other in (search_spaces.load(name) for name in search_spaces.names() if name != space.name):
+        try:
+            found.append((slowest(other, model, in_channels, classes)[1].total.high_ms, other))
+        except DeviceError:  # a table holds the blocks of the spaces that were measured: nothing to advise about the others
+            continue
+    return found
+
+
+def _advice(space: SearchSpace, slowest_ms: float, others: Sequence[tuple[float, SearchSpace]], budget: Budget) -> str:
     """What to try instead: a space with slower networks, or a tighter budget."""
-    others = [search_spaces.load(name) for name in search_spaces.names() if name != space.name]
-    wider = [other for other in others if slowest_of(other) > budget.latency_ms]
+    wider = [(ms, other) for ms, other in others if ms > budget.latency_ms]
     if wider:
-        larger = min(wider, key=slowest_of)
+        larger_ms, larger = min(wider, key=lambda one: one[0])
         return (
             f"For more accuracy within it try --space {larger.name} ({larger.resolutions[0]} to {larger.resolutions[-1]} px, "
-            f"up to {format_latency(slowest_of(larger))}); for a limit that binds give less than {format_latency(slowest_ms)}."
+            f"up to {format_latency(larger_ms)}); for a limit that binds give less than {format_latency(slowest_ms)}."
         )
     return f"For a limit that binds give less than {format_latency(slowest_ms)}."
 

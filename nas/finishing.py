@@ -1,4 +1,4 @@
-"""From a picked architecture to files that ship: fine-tune, prune, export, quantize, run, compare."""
+"""From a tuned pick to files that ship: export, quantize, run, compare, time. The one place that reads test images."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,27 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from nas import compressors, runtimes
-from nas.accuracy.supernet import calibration_batch, count_macs
-from nas.compressors import CompressionError, Evidence, FileCompressor, NetworkCompressor
+from nas import compressors, runtimes, tuning
+from nas.accuracy.supernet import count_macs
+from nas.compressors import CompressionError, Evidence, FileCompressor
 from nas.core.architecture import Architecture
 from nas.core.latency import LatencyEstimate
 from nas.core.network import NetworkSpec
 from nas.core.result import Pick, Step
+from nas.core.space import SearchSpace
 from nas.data import ImageData, Split, normalise
-from nas.network import Network, recalibrate
+from nas.network import Network
 from nas.run_folder import RunFolder
-from nas.settings import RunSettings
-from nas.supernet import Supernet
-from nas.training import Schedule, fine_tune, predictions
 
 ALLOWED_LOSS = 0.01
 """Validation accuracy that a compressed version may lose against fp32 and still be recommended."""
 
-PRUNED_SHARE = 0.5
-"""Training of a pruned network, as a share of what its parent had."""
+VERIFIED_IMAGES = 200
+"""Validation images on which an exported file must compute what its network computes."""
 
 Latency = Callable[[str, Path, NetworkSpec], tuple[LatencyEstimate | None, str]]
 """Latency of a version from its precision, file and network, or None and the reason why nothing is known."""
@@ -35,46 +32,36 @@ Latency = Callable[[str, Path, NetworkSpec], tuple[LatencyEstimate | None, str]]
 
 @dataclass(frozen=True, slots=True)
 class Finisher:
-    """What every pick of a run is finished with. `data` holds all images; test is read here and nowhere else."""
+    """What every pick of a run is finished with: all images, and names of file compressors."""
 
-    supernet: Supernet
+    space: SearchSpace
     data: ImageData
     calibration: ImageData
-    soft_labels: Tensor
-    settings: RunSettings
     compressors: tuple[str, ...]
     max_opset: int
     latency: Latency
     folder: RunFolder
 
-    def finish(self, architecture: Architecture, inherited_accuracy: float, on_step: Callable[[], None]) -> Pick:
+    def finish(self, architecture: Architecture, inherited_accuracy: float) -> Pick:
         """The finished pick; its model files lie in the run's folder.
 
         Raises:
             ExportError: a file could not be written, or computes something else than the network.
         """
         started = time.perf_counter()
-        space = self.supernet.space
-        spec = space.network(architecture, self.supernet.in_channels, self.supernet.classes)
-        network = self.supernet.extract(spec)
-        self._train(network, self._schedule(1.0), on_step)
-        steps = [self._export(network, architecture.id, "fp32")]
-        notes = []
+        networks, notes = tuning.read(self.folder.tuned(architecture.id))
+        steps = [self._export(network, architecture.id, name) for name, network in networks.items()]
         for name in self.compressors:
             compressor = compressors.load(name)
+            assert isinstance(compressor, FileCompressor), name
             try:
-                if isinstance(compressor, NetworkCompressor):
-                    smaller = compressor.compress(network, self.settings.keep_hidden)
-                    self._train(smaller, self._schedule(PRUNED_SHARE), on_step)
-                    steps.append(self._export(smaller, architecture.id, compressor.step))
-                else:
-                    steps.append(self._convert(compressor, network, steps[0], architecture.id))
+                steps.append(self._convert(compressor, networks["fp32"], steps[0], architecture.id))
             except CompressionError as error:
-                notes.append(f"{architecture.id}: {error}")
+                notes.append(str(error))
         return Pick(
             architecture,
-            space.describe(architecture),
-            spec.resolution,
+            self.space.describe(architecture),
+            networks["fp32"].spec.resolution,
             inherited_accuracy,
             tuple(steps),
             recommend(steps),
@@ -82,26 +69,11 @@ class Finisher:
             round(time.perf_counter() - started, 2),
         )
 
-    def training_steps(self) -> int:
-        """Optimiser steps that one pick takes."""
-        pruned = [name for name in self.compressors if isinstance(compressors.load(name), NetworkCompressor)]
-        images = len(self.data.train)
-        return self._schedule(1.0).steps(images) + len(pruned) * self._schedule(PRUNED_SHARE).steps(images)
-
-    def _schedule(self, share: float) -> Schedule:
-        tuning = self.settings.fine_tuning
-        return Schedule(share * tuning.epochs, tuning.batch_size, tuning.learning_rate, tuning.weight_decay)
-
-    def _train(self, network: Network, schedule: Schedule, on_step: Callable[[], None]) -> None:
-        for _ in fine_tune(network, self.data, schedule, self.soft_labels, self.settings.seed):
-            on_step()
-        recalibrate(network, calibration_batch(self.calibration, network.spec.resolution))
-
     def _export(self, network: Network, name: str, step: str) -> Step:
         runtime = runtimes.load("onnxruntime")
         path = self.folder.models / f"{name}-{step}{runtime.suffix}"
         runtime.export(network, path, self.max_opset)
-        runtime.verify(path, network, self._images(self.data.validation, network)[:200])
+        runtime.verify(path, network, self._images(self.data.validation, network)[:VERIFIED_IMAGES])
         return self._step(step, "fp32", path, network)
 
     def _convert(self, compressor: FileCompressor, network: Network, source: Step, name: str) -> Step:
@@ -143,10 +115,3 @@ def recommend(steps: Sequence[Step]) -> str:
     floor = steps[0].validation_accuracy - ALLOWED_LOSS
     good = [step for step in steps if step.latency is not None and step.validation_accuracy >= floor]
     return min(good, key=lambda step: step.latency.total.high_ms if step.latency else float("inf")).name if good else steps[0].name
-
-
-def soft_labels(supernet: Supernet, data: ImageData, calibration: ImageData) -> Tensor:
-    """What the largest network of the space says of every training image: probabilities (n, classes)."""
-    largest = supernet.extract(supernet.space.network(supernet.space.largest(), supernet.in_channels, supernet.classes))
-    recalibrate(largest, calibration_batch(calibration, largest.spec.resolution))
-    return predictions(largest, data, data.train)

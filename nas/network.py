@@ -43,8 +43,8 @@ def batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
 def recalibrate(network: nn.Module, images: Tensor, batch_size: int = 250) -> None:
     """Sets running means and variances to those of `images` (n, c, h, w), normalised and of the network's size.
 
-    Cumulative averages over batches, so the order of equal-sized batches does not matter. Leaves the network in
-    evaluation mode. Not optional for a network cut out of shared weights: without it accuracy is near chance.
+    Averages over batches of equal size (to one image), at most `batch_size`, so that their order does not matter. Leaves
+    the network in evaluation mode. Not optional for a network cut out of shared weights: without it accuracy is near chance.
     """
     norms = batch_norms(network)
     momenta = [norm.momentum for norm in norms]
@@ -52,7 +52,7 @@ def recalibrate(network: nn.Module, images: Tensor, batch_size: int = 250) -> No
         norm.reset_running_stats()
         norm.momentum = None
     network.train()
-    for batch in images.split(batch_size):
+    for batch in images.tensor_split(max(1, -(-len(images) // batch_size))):
         network(batch)
     network.eval()
     for norm, momentum in zip(norms, momenta, strict=True):

@@ -114,42 +114,36 @@ def explore(
 def finish(
     problem: Problem, supernet: "Supernet", data: "ImageData", records: "Sequence[Record]", folder: RunFolder, display: Display
 ) -> None:
-    """Fine-tunes, compresses, exports and verifies the picks; one that is finished is not made again."""
+    """Tunes, compresses, exports and verifies the picks; what is there of one is not made again."""
+    from nas import compressors
     from nas.accuracy.supernet import calibration_data
     from nas.choosing import choose
     from nas.device_latency import latency_of_files
-    from nas.finishing import Finisher, soft_labels
+    from nas.finishing import Finisher
+    from nas.tuning import Tuner, tune_all
 
-    chosen = choose(records, problem.settings.picks)
+    settings, device = problem.settings, problem.device
+    chosen = choose(records, settings.picks)
     missing = [record for record in chosen if not folder.pick(record.architecture.id).exists()]
     if not missing:
         return
-    calibration = calibration_data(data, problem.settings.calibration_images)
-    finisher = Finisher(
-        supernet=supernet,
-        data=data,
-        calibration=calibration,
-        soft_labels=soft_labels(supernet, data, calibration),
-        settings=problem.settings,
-        compressors=problem.device.compressors,
-        max_opset=problem.device.max_onnx_opset,
-        latency=latency_of_files(problem.device, problem.model),
-        folder=folder,
-    )
-    each = finisher.training_steps()
-    done = each * (len(chosen) - len(missing))
-    with display.bar("Finishing the picks", each * len(chosen)) as bar:
-
-        def on_step() -> None:
-            nonlocal done
-            done += 1
-            bar.at(done, f"pick {min(len(chosen), done // each + 1)} of {len(chosen)}")
-
-        bar.at(done)
-        for record in missing:
+    untuned = {record.architecture: folder.tuned(record.architecture.id) for record in missing}
+    untuned = {architecture: path for architecture, path in untuned.items() if not path.exists()}
+    pruners, converters = compressors.by_form(device.compressors)
+    if untuned:
+        tuner = Tuner.of(supernet, data, settings, pruners)
+        with display.bar("Tuning the picks", tuner.steps * len(untuned)) as bar:
+            tune_all(tuner, untuned, lambda done: bar.at(done, f"{len(untuned)} picks"))
+    # Only now, with nothing else running: compressors choose by timing, and files may be timed.
+    calibration = calibration_data(data, settings.calibration_images)
+    latency = latency_of_files(device, problem.model)
+    finisher = Finisher(problem.space, data, calibration, converters, device.max_onnx_opset, latency, folder)
+    with display.bar("Exporting and checking", len(missing)) as bar:
+        for number, record in enumerate(missing, start=1):
             assert record.evaluation is not None, "only evaluated candidates are picked"
-            pick = finisher.finish(record.architecture, record.evaluation.accuracy, on_step)
+            pick = finisher.finish(record.architecture, record.evaluation.accuracy)
             folder.save(folder.pick(record.architecture.id), pick)
+            bar.at(number)
 
 
 def conclude_again(path: Path) -> RunResult:

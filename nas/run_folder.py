@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,6 +63,10 @@ class RunFolder:
         """All figures of one finished pick."""
         return self.path / "picks" / f"{architecture_id}.json"
 
+    def tuned(self, architecture_id: str) -> Path:
+        """The trained networks of one pick."""
+        return self.path / "picks" / f"{architecture_id}.safetensors"
+
     def save(self, path: Path, value: object) -> None:
         """Writes a value (numbers, strings, dataclasses of them) as JSON, whole or not at all."""
         atomic_write(path, TypeAdapter(type(value)).dump_json(value, indent=1) + b"\n")
@@ -75,19 +80,21 @@ class RunFolder:
         try:
             return TypeAdapter(kind).validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
-            raise StudyError(f"{path} is missing or damaged ({error}): delete it and give the run's command again") from None
+            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error.strerror
+            raise StudyError(f"{path} is missing or damaged ({why}): delete it and give the run's command again") from None
 
     @contextmanager
     def claim(self, settings: RunSettings, fresh: bool) -> Iterator[Claim]:
         """The folder for `settings` alone, until the process ends, however it ends.
 
         Raises:
-            StudyError: another process has it; it holds a run with other settings; or `fresh` is asked of a folder that
-                holds something else.
+            StudyError: another process has it; or it holds a run with other settings, or files of somebody else.
         """
         if fresh:
             self._clear()
         self.path.mkdir(parents=True, exist_ok=True)
+        if not self.settings.exists() and any(entry.name != ".lock" for entry in self.path.iterdir()):
+            raise StudyError(f"{self.path} holds files but no run: a run needs a folder of its own; give another --out")
         handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             self._lock(handle)
@@ -129,10 +136,19 @@ class RunFolder:
         """Deletes the run in the folder; a folder that holds anything but a run is refused."""
         if not self.path.exists():
             return
-        if any(self.path.iterdir()) and not self.settings.exists():
-            raise StudyError(f"{self.path} holds files but no run (no settings.toml): --fresh will not delete it; give another --out")
+        if any(entry.name != ".lock" for entry in self.path.iterdir()) and not self._holds_run():
+            raise StudyError(
+                f"{self.path} holds files but no run (no settings.toml of one): --fresh will not delete it; give another --out"
+            )
         with self._held():
             shutil.rmtree(self.path)
+
+    def _holds_run(self) -> bool:
+        """Whether a run of this or another version began here: other programs, too, have a `settings.toml`."""
+        try:
+            return {"device", "budget_ms"} <= tomllib.loads(self.settings.read_text()).keys()
+        except (OSError, ValueError):
+            return False
 
     @contextmanager
     def _held(self) -> Iterator[None]:

@@ -1,6 +1,5 @@
 """`python -m nas.search`: find, compress and export networks that run within a latency budget on a device."""
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import messages, output, run
+from nas.cli import epilog, messages, publish, run
 from nas.core.units import parse_latency_ms
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,7 +26,7 @@ Exit code 0: done; 2: wrong input; 3: no network of the space fits the budget; 1
 """
 
 
-@app.command(epilog=EXAMPLES.replace("\n", "\n\n"))
+@app.command(epilog=epilog(EXAMPLES))
 def search(
     device: Annotated[str, typer.Option(help="Device to run on: a name that `python -m nas.devices` lists, or a path to a .toml.")],
     budget: Annotated[
@@ -35,12 +34,15 @@ def search(
     ],
     data: Annotated[str, typer.Option(help="Images: embedded (5,000 of Fashion-MNIST), idx:PATH, folder:PATH or hf:NAME.")] = "embedded",
     space: Annotated[str, typer.Option(help="Search space: a file in search_spaces/.")] = "mobile_shuffle_32",
-    trials: Annotated[int, typer.Option(min=1, help="Distinct architectures to evaluate.")] = 64,
+    trials: Annotated[int, typer.Option(min=1, help="Distinct architectures to evaluate.")] = 48,
     seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
     picks: Annotated[int, typer.Option(min=1, help="Networks to take from the front, fine-tune, compress and export.")] = 6,
     strategy: Annotated[str, typer.Option(help="What to try next: a file in nas/strategies/.")] = "nsga2",
     weights: Annotated[str, typer.Option(help="Supernet that `nas.train` trained (.safetensors), instead of training one.")] = "",
     epochs: Annotated[float | None, typer.Option(min=0.01, help="Passes over the training images for the supernet.")] = None,
+    fine_tune_epochs: Annotated[
+        float | None, typer.Option(min=0.01, help="Passes over the training images for each pick; half as many after pruning.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/DEVICE-BUDGET].", show_default=False)] = None,
     fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Delete the run in the folder first, or continue it.")] = False,
     executor: Annotated[str, typer.Option(help="Who evaluates: local (processes) or ray (a Ray cluster).")] = "local",
@@ -55,7 +57,7 @@ def search(
     from nas.allocator import keep_freed_memory
 
     keep_freed_memory()
-    from nas import pipeline, report
+    from nas import pipeline
     from nas.display import Terminal
     from nas.settings import RunSettings
 
@@ -70,17 +72,17 @@ def search(
         picks=picks,
         weights=weights,
     )
-    settings = settings.model_copy(update={"supernet": settings.supernet.changed(epochs=epochs)})
+    settings = settings.model_copy(
+        update={
+            "supernet": settings.supernet.changed(epochs=epochs),
+            "fine_tuning": settings.fine_tuning.changed(epochs=fine_tune_epochs),
+        }
+    )
     folder = out or Path("runs") / f"{Path(device).stem}-{budget_ms:g}ms"
     command = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
     execution = pipeline.Execution(executor, workers, ray_address, fresh, command)
     result = pipeline.search(settings, execution, folder, Terminal(messages))
-    report.write(result, folder)
-    if as_json:
-        typer.echo(json.dumps(report.pareto_json(result), indent=2))
-        return
-    output.print(report.summary_table(result))
-    output.print(f"Report: {folder / 'report.html'}   Models: {folder / 'models'}", markup=False, highlight=False)
+    publish(result, folder, as_json)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -27,19 +27,19 @@ class TrainingSettings(_Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     """Decay of convolution and linear weights; norms and biases have none."""
 
+    def changed(self, **given: float | None) -> Self:
+        """These settings with those of `given` that are not None."""
+        return self.model_copy(update={name: value for name, value in given.items() if value is not None})
+
 
 class SupernetSettings(TrainingSettings):
     """How the shared weights are trained."""
 
-    epochs: Annotated[float, Field(gt=0)] = 6
+    epochs: Annotated[float, Field(gt=0)] = 5
     learning_rate: Annotated[float, Field(gt=0)] = 0.1
     batch_size: Annotated[int, Field(ge=8)] = 32
     random_networks: Annotated[int, Field(ge=0)] = 1
     """Sampled networks trained each step beside the largest and the smallest."""
-
-    def changed(self, **given: float | None) -> "SupernetSettings":
-        """These settings with those of `given` that are not None."""
-        return self.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
 class RunSettings(_Settings):
@@ -57,14 +57,14 @@ class RunSettings(_Settings):
     """Name of a file in `nas/strategies/`."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Decides every random choice of the run."""
-    trials: Annotated[int, Field(ge=1)] = 64
+    trials: Annotated[int, Field(ge=1)] = 48
     """Distinct architectures to evaluate."""
     picks: Annotated[int, Field(ge=1)] = 6
     """Networks to take from the front."""
     supernet: SupernetSettings = SupernetSettings()
     weights: str = ""
     """Path of a supernet that `nas.train` trained, to be used as it is; "" trains one in the run folder."""
-    fine_tuning: TrainingSettings = TrainingSettings(epochs=3, learning_rate=0.05, batch_size=32)
+    fine_tuning: TrainingSettings = TrainingSettings(epochs=4, learning_rate=0.1, batch_size=32)
     """Training of each pick, and again after pruning."""
     keep_hidden: Annotated[float, Field(gt=0, le=1)] = 0.75
     """Share of hidden channels that pruning keeps."""

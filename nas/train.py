@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import messages, output, run
+from nas.cli import epilog, messages, output, run
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -20,7 +20,7 @@ The same command again continues a training that was stopped.
 """
 
 
-@app.command(epilog=EXAMPLES.replace("\n", "\n\n"))
+@app.command(epilog=epilog(EXAMPLES))
 def train(
     out: Annotated[Path, typer.Option(help="Checkpoint to write, and to continue from (.safetensors).")],
     data: Annotated[str, typer.Option(help="Images: embedded, idx:PATH, folder:PATH or hf:NAME.")] = "embedded",

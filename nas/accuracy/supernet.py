@@ -5,13 +5,12 @@ import warnings
 from dataclasses import dataclass, replace
 
 import torch
-from fvcore.nn import FlopCountAnalysis
 from torch import Tensor
 
 import search_spaces
 from nas.core.architecture import Architecture
 from nas.core.evaluation import Evaluation
-from nas.data import ImageData, Split, normalise
+from nas.data import ImageData, normalise
 from nas.network import Network, recalibrate
 from nas.supernet import Supernet
 from nas.training import accuracy
@@ -30,11 +29,9 @@ class SupernetAccuracy:
 
     @classmethod
     def of(cls, supernet: Supernet, data: ImageData, calibration_images: int, validation_images: int) -> "SupernetAccuracy":
-        """The evaluator for a trained supernet: the first images of train and validation, and nothing of test."""
+        """The evaluator for a trained supernet: some images of train and validation, and nothing of test."""
         weights = {name: tensor.detach().clone() for name, tensor in supernet.state_dict().items()}
-        reduced = replace(
-            calibration_data(data, calibration_images), validation=_first(data.validation, validation_images), test=_first(data.test, 0)
-        )
+        reduced = replace(calibration_data(data, calibration_images), validation=data.validation.some(validation_images))
         return cls(supernet.space.name, weights, reduced)
 
     def __call__(self, architecture: Architecture) -> Evaluation:
@@ -53,8 +50,8 @@ class SupernetAccuracy:
 
 
 def calibration_data(data: ImageData, images: int) -> ImageData:
-    """`data` with only the first `images` of its training images: those that statistics are made from."""
-    return replace(data, train=_first(data.train, images))
+    """`data` with only `images` of its training images, those that statistics are made from, and none for test."""
+    return replace(data.without_test(), train=data.train.some(images))
 
 
 def calibration_batch(data: ImageData, resolution: int) -> Tensor:
@@ -69,15 +66,12 @@ def count_macs(network: Network) -> tuple[int, tuple[str, ...]]:
     the like are what fvcore has no count for; they are named, not dropped.
     """
     spec = network.spec
-    analysis = FlopCountAnalysis(network, torch.zeros(1, spec.in_channels, spec.resolution, spec.resolution))
-    analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     with warnings.catch_warnings():
-        # fvcore 0.1.5 traces through a torch.jit entry point that torch has deprecated.
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(torch\.jit|fvcore)")
+        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)  # fvcore 0.1.5 scripts, when imported, and traces
+        from fvcore.nn import FlopCountAnalysis
+
+        analysis = FlopCountAnalysis(network, torch.zeros(1, spec.in_channels, spec.resolution, spec.resolution))
+        analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
         by_operator = analysis.by_operator()
         uncounted = tuple(sorted(name.removeprefix("aten::") for name in analysis.unsupported_ops()))
     return int(by_operator["conv"] + by_operator["linear"]), uncounted
-
-
-def _first(split: Split, count: int) -> Split:
-    return Split(split.images[:count].clone(), split.labels[:count].clone())

@@ -5,7 +5,7 @@ after is checked here, so that no compressor can forget it. The file name is the
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,6 +159,16 @@ def load(name: str) -> NetworkCompressor | FileCompressor:
     """
     compressor: NetworkCompressor | FileCompressor = plugins.load(__name__, name, "compressor")
     return compressor
+
+
+def by_form(asked: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of the names `asked`, in order: those that make networks smaller, and those that convert files.
+
+    Raises:
+        UnknownNameError: there is no compressor of a name.
+    """
+    pruners = tuple(name for name in asked if isinstance(load(name), NetworkCompressor))
+    return pruners, tuple(name for name in asked if name not in pruners)
 
 
 def _outline(spec: NetworkSpec) -> NetworkSpec:

@@ -41,12 +41,12 @@ def front(candidates: Sequence[T], accuracy: Callable[[T], float], latency_ms: C
 
 
 def spread(members: Sequence[T], count: int, position: Callable[[T], float]) -> list[T]:
-    """At most `count` members, both ends always among them, at positions as even as the members allow."""
+    """At most `count` members at positions as even as they allow, from 2 on both ends among them; of 1 the last."""
     ordered = sorted(members, key=position)
     if count >= len(ordered):
         return ordered
-    if count == 1:
-        return [ordered[-1]]
+    if count < 2:
+        return ordered[len(ordered) - count :]
     low, high = position(ordered[0]), position(ordered[-1])
     chosen = {0, len(ordered) - 1}
     for step in range(1, count - 1):

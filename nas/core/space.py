@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nas.core.architecture import Architecture
 from nas.core.errors import SpaceError
@@ -56,7 +56,8 @@ class SearchSpace:
     """All networks that a search may propose. Genes are, in order: resolution, then per stage depth, width, layers.
 
     Raises:
-        SpaceError: a stage is empty or a shuffle unit would change its form with the width chosen before it.
+        SpaceError: something is empty, an option is listed twice, or a shuffle unit would change its form with the width
+            chosen before it.
     """
 
     name: str
@@ -69,10 +70,15 @@ class SearchSpace:
     head_activation: str
 
     def __post_init__(self) -> None:
+        if not (self.resolutions and self.stages) or len(set(self.resolutions)) < len(self.resolutions):
+            raise SpaceError(f"{self.name} needs stages and distinct resolutions, got {self.resolutions}")
         before: tuple[int, ...] = (self.stem_width,)
         for number, stage in enumerate(self.stages, start=1):
             if not (stage.widths and stage.depths and stage.choices) or min(stage.depths) < 1:
                 raise SpaceError(f"stage {number} of {self.name} needs widths, depths from 1 and choices")
+            for options in (stage.widths, stage.depths, stage.choices):
+                if len(set(options)) < len(options):
+                    raise SpaceError(f"stage {number} of {self.name} lists an option twice: {', '.join(map(str, options))}")
             shuffles = any(not choice.expand for choice in stage.choices)
             if shuffles and stage.stride == 1 and set(before) & set(stage.widths):
                 raise SpaceError(f"stage {number} of {self.name}: a shuffle unit of stride 1 needs other widths than the stage before")
@@ -102,7 +108,7 @@ class SearchSpace:
         """Number of distinct architectures."""
         count = len(self.resolutions)
         for stage in self.stages:
-            count *= len(stage.widths) * sum(len(stage.choices) ** depth for depth in set(stage.depths))
+            count *= len(stage.widths) * sum(len(stage.choices) ** depth for depth in stage.depths)
         return count
 
     def architecture(self, genes: Sequence[int]) -> Architecture:
@@ -190,7 +196,8 @@ class SearchSpace:
                     blocks = [
                         self.layer(s, i, choice, max(inputs), max(stage.widths), size) for choice in stage.choices if choice.kind == kind
                     ]
-                    shared[f"stage{s + 1}_layer{i}", kind] = max(blocks, key=lambda b: (b.hidden_channels, b.kernel))
+                    hidden, kernel = max(block.hidden_channels for block in blocks), max(block.kernel for block in blocks)
+                    shared[f"stage{s + 1}_layer{i}", kind] = replace(blocks[0], hidden_channels=hidden, kernel=kernel)
                 size = -(-size // stage.stride) if i == 0 else size
             before = stage.widths
         head = self.head(max(before), size, classes)

@@ -1,5 +1,6 @@
 """Who evaluates, one file each; never what to try. An executor asks the study, evaluates, and tells it."""
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,25 @@ class Job:
 
 
 Executor = Callable[[Job], None]
+"""Evaluates until the study has enough. An evaluation that raises ends the search with an ExecutorError, at once and for
+every executor alike: it would raise again. What was told before is kept."""
+
+
+def explain(architecture: Architecture, error: Exception) -> str:
+    """Why the evaluation of `architecture` failed with `error`, and where."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"the evaluation of {architecture.id} failed with {type(error).__name__}: {error} ({Path(place.filename).name}, line "
+        f"{place.lineno}); what was evaluated before is kept, and the same command continues"
+    )
+
+
+def died(architecture: Architecture) -> str:
+    """That the workers died over `architecture` once too often."""
+    return (
+        f"a worker died {MAX_RETRIES + 1} times while it evaluated {architecture.id}: out of memory? "
+        f"Give fewer --workers; what was evaluated is kept, and the same command continues"
+    )
 
 
 def names() -> tuple[str, ...]:

@@ -4,90 +4,121 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 
 from nas.core.architecture import Architecture
 from nas.core.errors import ExecutorError
 from nas.core.evaluation import Evaluation
-from nas.executors import MAX_RETRIES, Job
+from nas.executors import MAX_RETRIES, Job, died, explain
 from nas.study import Candidate
 
-_evaluate: Callable[[Architecture], Evaluation]
-"""What this worker process evaluates with; set once when it starts."""
+_SPAWN = multiprocessing.get_context("spawn")
 
 
-def _start_worker(evaluate: Callable[[Architecture], Evaluation], threads: int) -> None:
-    global _evaluate
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
-    threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
-    import torch
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    process: BaseProcess
+    line: Connection
 
-    torch.set_num_threads(threads)
-    _evaluate = evaluate
-
-
-def _leave_with_parent(parent: int) -> None:
-    """Ends this process when its driver is gone, even if that was killed without a chance to say so."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _work(architecture: Architecture) -> Evaluation:
-    return _evaluate(architecture)
+    def kill(self) -> None:
+        """Ends the process at once, whatever it is doing."""
+        self.process.kill()
+        self.process.join()
+        self.line.close()
 
 
 def _run(job: Job) -> None:
     """Runs `job` to its end.
 
     Raises:
-        ExecutorError: the workers keep dying over the same candidate.
+        ExecutorError: an evaluation failed, or workers keep dying over the same candidate.
     """
-    deaths: dict[int, int] = {}
-    waiting: list[Candidate] = []
-    while True:
-        with _pool(job) as pool:
-            pending: dict[Future[Evaluation], Candidate] = {}
-            try:
-                while _fill(job, pool, pending, waiting):
-                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                        job.study.tell(pending[future].number, future.result())
-                        del pending[future]
-                        job.told()
+    deaths: Counter[int] = Counter()
+    again: list[Candidate] = []
+    idle: list[_Worker] = []
+    busy: dict[object, tuple[_Worker, Candidate]] = {}
+    try:
+        while True:
+            while len(busy) < job.workers and (candidate := again.pop() if again else job.study.ask()):
+                worker = idle.pop() if idle else _start(job)
+                busy[worker.line] = (worker, candidate)
+                _send(worker, candidate.architecture)
+            if not busy:
                 return
-            except BrokenProcessPool:
-                waiting += pending.values()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        for candidate in waiting:
-            deaths[candidate.number] = deaths.get(candidate.number, 0) + 1
-            if deaths[candidate.number] > MAX_RETRIES:
-                job.study.fail(candidate.number, "worker died")
-                raise ExecutorError(
-                    f"a worker died {MAX_RETRIES + 1} times while it evaluated {candidate.architecture.id}: out of memory? "
-                    f"Give fewer --workers; what was evaluated is kept, and the same command continues"
-                )
+            for line in wait([worker.line for worker, _ in busy.values()]):
+                worker, candidate = busy.pop(line)
+                answer = _receive(worker)
+                if isinstance(answer, Evaluation):
+                    idle.append(worker)
+                    job.study.tell(candidate.number, answer)
+                    job.told()
+                    continue
+                worker.kill()
+                if answer is None:
+                    deaths[candidate.number] += 1
+                    if deaths[candidate.number] <= MAX_RETRIES:
+                        again.append(candidate)
+                        continue
+                    answer = died(candidate.architecture)
+                job.study.fail(candidate.number, answer)
+                raise ExecutorError(answer)
+    finally:
+        for worker in [*idle, *(worker for worker, _ in busy.values())]:
+            worker.kill()
 
 
-def _fill(job: Job, pool: ProcessPoolExecutor, pending: dict[Future[Evaluation], Candidate], waiting: list[Candidate]) -> bool:
-    """Hands out candidates until every worker has one; whether any is on its way."""
-    while len(pending) < job.workers:
-        candidate = waiting[0] if waiting else job.study.ask()
-        if candidate is None:
-            break
-        pending[pool.submit(_work, candidate.architecture)] = candidate
-        del waiting[:1]
-    return bool(pending)
-
-
-def _pool(job: Job) -> ProcessPoolExecutor:
+def _start(job: Job) -> _Worker:
+    """A worker that waits for architectures; what it evaluates with goes to it once."""
     threads = max(1, (os.cpu_count() or 1) // job.workers)
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(job.workers, mp_context=context, initializer=_start_worker, initargs=(job.evaluate, threads))
+    ours, theirs = _SPAWN.Pipe()
+    process = _SPAWN.Process(target=_work, args=(theirs, job.evaluate, threads), daemon=True)
+    process.start()
+    theirs.close()  # so that the line ends when the worker does
+    return _Worker(process, ours)
+
+
+def _send(worker: _Worker, architecture: Architecture) -> None:
+    try:
+        worker.line.send(architecture)
+    except OSError:  # it died while idle: the line, which is closed now, tells on receiving
+        return
+
+
+def _receive(worker: _Worker) -> Evaluation | str | None:
+    """The worker's evaluation, a sentence on why there is none, or None where the worker died."""
+    try:
+        answer: Evaluation | str = worker.line.recv()
+    except (EOFError, OSError):
+        return None
+    return answer
+
+
+def _work(line: Connection, evaluate: Callable[[Architecture], Evaluation], threads: int) -> None:
+    """A worker's life: evaluates what comes down the line until its driver is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    threading.Thread(target=_leave_with_driver, daemon=True).start()
+    import torch
+
+    torch.set_num_threads(threads)
+    while True:
+        architecture = line.recv()
+        try:
+            answer: Evaluation | str = evaluate(architecture)
+        except Exception as error:
+            answer = explain(architecture, error)
+        line.send(answer)
+
+
+def _leave_with_driver() -> None:
+    """Ends this process in the middle of an evaluation when its driver is gone, however that ended."""
+    driver = multiprocessing.parent_process()
+    assert driver is not None, "a worker is started by a driver"
+    driver.join()
+    os._exit(1)
 
 
 PLUGIN = _run

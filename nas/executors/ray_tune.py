@@ -2,15 +2,22 @@
 
 The supernet's weights and the images are put once into the object store. Nothing of worth lives in Tune: when driver
 or cluster dies, the same command continues from the study.
+
+A cluster that `ray start --head` began demands a token from Ray 2.60 on: set `RAY_AUTH_MODE=token` and
+`RAY_AUTH_TOKEN_PATH=FILE` for `ray start` on every node and for the command that searches alike.
 """
 
 import logging
 import os
+import socket
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Tune's would end a search as if it were complete
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the new one prints a banner at any verbosity
 os.environ.setdefault("RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS", "0")
 
 import ray
@@ -18,37 +25,54 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from nas.core.architecture import Architecture
-from nas.core.errors import ExecutorError
+from nas.core.errors import ExecutorError, NasError
 from nas.core.evaluation import Evaluation
-from nas.executors import MAX_RETRIES, Job
+from nas.executors import MAX_RETRIES, Job, died, explain
 from nas.study import Candidate, SearchStudy
 
 
 class _StudySearcher(Searcher):
-    """Tune's view of the study: suggest is ask, complete is tell."""
+    """Tune's view of the study: suggest is ask, complete is tell. `error` is what ended the search early."""
 
     def __init__(self, study: SearchStudy, told: Callable[[], None]) -> None:
         super().__init__(metric="accuracy", mode="max")
         self._study, self._told = study, told
         self._candidates: dict[str, Candidate] = {}
+        self.error: NasError | None = None
 
     def suggest(self, trial_id: str) -> Any:
         """The next candidate; None while only results can bring more, FINISHED at the end."""
-        candidate = self._study.ask()
+        candidate = self._ask()
         if candidate is None:
             return None if self._candidates else Searcher.FINISHED
         self._candidates[trial_id] = candidate
         return {"space": candidate.architecture.space, "genes": list(candidate.architecture.genes)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tells the study; a trial that failed for good is recorded as failed and may be proposed again."""
+        """Tells the study. An evaluation that failed, or whose workers died too often, ends the search."""
         candidate = self._candidates.pop(trial_id)
         if error or result is None or "evaluation" not in result:
-            self._study.fail(candidate.number, "the trial failed on the cluster")
+            failure = (result or {}).get("failure") or died(candidate.architecture)
+            self._study.fail(candidate.number, failure)
+            self.error = ExecutorError(failure)
             return
         evaluation = result["evaluation"]
         self._study.tell(candidate.number, Evaluation(**{**evaluation, "uncounted": tuple(evaluation["uncounted"])}))
         self._told()
+
+    def _ask(self) -> Candidate | None:
+        """The study's next candidate; its error is kept for the end, since Tune would report one of its own instead."""
+        if self.error is not None:
+            return None
+        try:
+            return self._study.ask()
+        except NasError as error:
+            self.error = error
+            return None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing, for Tune's snapshots, which nobody will read."""
+        return {}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the study is saved by itself."""
@@ -74,8 +98,12 @@ class _Evaluation(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """The evaluation, as the trial's one and only result."""
-        evaluation = self._evaluate(Architecture(self._config["space"], tuple(self._config["genes"])))
+        """The evaluation, as the trial's one and only result; an error is a result too, for Tune would try it again."""
+        architecture = Architecture(self._config["space"], tuple(self._config["genes"]))
+        try:
+            evaluation = self._evaluate(architecture)
+        except Exception as error:
+            return {"accuracy": float("-inf"), "failure": explain(architecture, error), "done": True}
         return {"accuracy": evaluation.accuracy, "evaluation": asdict(evaluation), "done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -89,13 +117,14 @@ def _run(job: Job) -> None:
     """Runs `job` on the cluster at `job.ray_address` ("auto", HOST:PORT), or on one started here for the run.
 
     Raises:
-        ExecutorError: the cluster cannot be reached, or trials keep failing.
+        ExecutorError: the cluster cannot be reached, an evaluation failed, or workers keep dying over a candidate.
     """
     started_here = not ray.is_initialized()
     if started_here:
         _connect(job)
     try:
-        _tune(job)
+        with tempfile.TemporaryDirectory(prefix=".ray-", dir=job.folder, ignore_cleanup_errors=True) as scratch:
+            _tune(job, scratch)
     finally:
         if started_here:
             ray.shutdown()
@@ -108,31 +137,34 @@ def _connect(job: Job) -> None:
                 num_cpus=max(job.workers, os.cpu_count() or 1), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
             )
         else:
+            _knock(job.ray_address)
             ray.init(address=job.ray_address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         asked = job.ray_address or "a new one on this machine"
         raise ExecutorError(f"no Ray cluster could be reached (asked for {asked}): {error}. Start one with `ray start --head`") from None
 
 
-def _tune(job: Job) -> None:
-    before = job.study.evaluated
+def _knock(address: str) -> None:
+    """Raises OSError or ValueError at once where nobody listens at HOST:PORT, which Ray would try for a minute."""
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _tune(job: Job, scratch: str) -> None:
     threads = max(1, (os.cpu_count() or 1) // job.workers)
     trainable = tune.with_parameters(_Evaluation, evaluate=job.evaluate, threads=threads)
+    searcher = _StudySearcher(job.study, job.told)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
-        tune_config=tune.TuneConfig(
-            search_alg=_StudySearcher(job.study, job.told), num_samples=-1, max_concurrent_trials=job.workers, reuse_actors=True
-        ),
+        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, max_concurrent_trials=job.workers, reuse_actors=True),
         run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(job.folder.absolute() / "ray"),
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
+            name="tune", storage_path=scratch, verbose=0, failure_config=tune.FailureConfig(max_failures=MAX_RETRIES)
         ),
     )
-    results = tuner.fit()
-    if results.errors and job.study.evaluated == before:
-        raise ExecutorError(f"every trial failed on the cluster, the last with: {str(results.errors[-1]).strip().splitlines()[-1]}")
+    tuner.fit()
+    if searcher.error is not None:
+        raise searcher.error
 
 
 PLUGIN = _run

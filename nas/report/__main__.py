@@ -1,12 +1,11 @@
 """`python -m nas.report RUN`: writes a run's report again, from its files alone."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nas.cli import output, run
+from nas.cli import publish, run
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -18,15 +17,8 @@ def report(
 ) -> None:
     """Rebuilds report.html, pareto.csv, pareto.json and environment.json of a finished run; measures nothing."""
     from nas import pipeline
-    from nas import report as reports
 
-    result = pipeline.conclude_again(folder)
-    reports.write(result, folder)
-    if as_json:
-        typer.echo(json.dumps(reports.pareto_json(result), indent=2))
-        return
-    output.print(reports.summary_table(result))
-    output.print(f"Report: {folder / 'report.html'}", markup=False, highlight=False)
+    publish(pipeline.conclude_again(folder), folder, as_json)
 
 
 if __name__ == "__main__":

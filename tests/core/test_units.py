@@ -1,0 +1,55 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nas.core.errors import UnitError
+from nas.core.units import format_latency, parse_latency_ms
+
+
+@pytest.mark.parametrize(
+    ("text", "ms"),
+    [("20ms", 20.0), ("0.02s", 20.0), ("500us", 0.5), ("500µs", 0.5), (" 1.5 ms ", 1.5), (".5ms", 0.5), ("2e1ms", 20.0), ("1s", 1000.0)],
+)
+def test_quantities_as_people_write_them(text, ms):
+    assert parse_latency_ms(text) == pytest.approx(ms, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("20", "the unit is missing; write it as 20ms, 0.02s or 500us"),
+        ("20 seconds", "the unit 'seconds' is unknown; write it as 20ms, 0.02s or 500us"),
+        ("20MS", "the unit 'MS' is unknown"),
+        ("20MB", "the unit 'MB' is unknown"),
+        ("", "write a number and a unit, such as 20ms"),
+        ("fast", "write a number and a unit"),
+        ("-5ms", "write a number and a unit"),
+        ("1,5ms", "write a number and a unit"),
+        ("20ms 30ms", "write a number and a unit"),
+        ("nanms", "write a number and a unit"),
+        ("0ms", "it must be above zero and finite"),
+        ("1e999s", "it must be above zero and finite"),
+    ],
+)
+def test_what_is_no_latency_is_refused_with_the_forms(text, why):
+    with pytest.raises(UnitError) as caught:
+        parse_latency_ms(text)
+    assert str(caught.value).startswith(f"{text!r} is not a latency: ") and why in str(caught.value)
+
+
+@given(st.text("0123456789.eE+-msuµ ", max_size=8))
+def test_any_text_gives_a_positive_number_or_a_unit_error(text):
+    try:
+        assert 0 < parse_latency_ms(text) < float("inf")
+    except UnitError as error:
+        assert "20ms" in str(error)
+
+
+@given(st.floats(1e-3, 1e6))
+def test_what_is_printed_can_be_typed(latency_ms):
+    assert parse_latency_ms(format_latency(latency_ms)) == pytest.approx(latency_ms, rel=0.06)
+
+
+@pytest.mark.parametrize(("ms", "text"), [(6.409, "6.41 ms"), (20, "20.00 ms"), (0.1, "0.10 ms"), (0.0123, "12.3 µs")])
+def test_printed_latency(ms, text):
+    assert format_latency(ms) == text

@@ -1,0 +1,110 @@
+"""Whether a budget can be met and whether it limits anything, on a device whose prices anyone can compute."""
+
+import itertools
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import search_spaces
+from nas import feasibility
+from nas.core.budget import Budget
+from nas.core.errors import DeviceError, InfeasibleBudgetError
+from nas.core.latency import Interval, estimate
+from nas.core.units import format_latency, parse_latency_ms
+from tests.tiny import SPACE, Device
+
+DEVICE = Device()
+EVERY = [SPACE.architecture(genes) for genes in itertools.product(*(range(gene.options) for gene in SPACE.genes))]
+BOUNDS = sorted((estimate(DEVICE, SPACE.network(one, 1, 10)).total.high_ms, SPACE.describe(one)) for one in EVERY)
+(FASTEST_MS, FASTEST), (SLOWEST_MS, _) = BOUNDS[0], BOUNDS[-1]
+WIDER = replace(SPACE, name="wider", head_width=2000)
+WIDEST = replace(SPACE, name="widest", resolutions=(8, 64))
+
+
+@pytest.fixture
+def spaces(monkeypatch):
+    """The spaces that there are, in place of the real ones."""
+    known = {space.name: space for space in (SPACE, WIDER, WIDEST)}
+    monkeypatch.setattr(search_spaces, "names", lambda: tuple(sorted(known)))
+    monkeypatch.setattr(search_spaces, "load", known.__getitem__)
+    return known
+
+
+def slowest_ms(space):
+    return estimate(DEVICE, space.network(space.largest(), 1, 10)).total.high_ms
+
+
+def check(budget_ms, device=DEVICE, space=SPACE):
+    return feasibility.check(space, device, Budget(budget_ms), 1, 10)
+
+
+def test_a_budget_that_some_meet_and_some_do_not_needs_no_words(spaces):
+    assert check(FASTEST_MS + 1e-9) == check((FASTEST_MS + SLOWEST_MS) / 2) == check(SLOWEST_MS - 1e-6) == ()
+
+
+def test_a_budget_below_the_fastest_network_is_refused_with_it():
+    with pytest.raises(InfeasibleBudgetError) as caught:
+        check(FASTEST_MS - 1e-6)
+    message = str(caught.value)
+    assert caught.value.exit_code == 3
+    assert "is below the fastest network of tiny on abacus: " in message
+    assert f"{format_latency(FASTEST_MS)} at its upper bound" in message and "expected, estimated;" in message
+    assert FASTEST in message
+
+
+def test_the_budget_that_the_refusal_asks_for_is_met():
+    with pytest.raises(InfeasibleBudgetError) as caught:
+        check(0.01)
+    check(parse_latency_ms(str(caught.value).rpartition("Give --budget ")[2].removesuffix(" or more")))
+
+
+@given(st.floats(1e-4, 5000))
+def test_for_any_device_the_budget_that_is_asked_for_is_met(overhead):
+    device = Device(overhead=Interval(overhead, overhead, overhead))
+    with pytest.raises(InfeasibleBudgetError) as caught:
+        check(overhead * 0.5, device)
+    wanted = parse_latency_ms(str(caught.value).rpartition("Give --budget ")[2].removesuffix(" or more"))
+    fastest_ms = estimate(device, SPACE.network(next(one for one in EVERY if SPACE.describe(one) == FASTEST), 1, 10)).total.high_ms
+    assert fastest_ms <= wanted <= fastest_ms + 0.11
+
+
+def test_a_budget_that_limits_nothing_says_so_and_names_the_next_larger_space(spaces):
+    (sentence,) = check(SLOWEST_MS + 1e-6)
+    assert sentence.startswith(
+        f"The budget of {format_latency(SLOWEST_MS)} limits nothing: even the slowest network of tiny takes at most "
+    )
+    assert f"takes at most {format_latency(SLOWEST_MS)} on abacus (estimated). " in sentence
+    assert f"try --space wider (8 to 12 px, up to {format_latency(slowest_ms(WIDER))});" in sentence
+    assert sentence.endswith(f"for a limit that binds give less than {format_latency(SLOWEST_MS)}.")
+
+
+def test_the_space_to_try_is_one_that_the_budget_limits(spaces):
+    (sentence,) = check(slowest_ms(WIDER) + 0.1)
+    assert f"try --space widest (8 to 64 px, up to {format_latency(slowest_ms(WIDEST))})" in sentence
+
+
+def test_where_no_space_is_slow_enough_none_is_advised(spaces):
+    (sentence,) = check(1000.0)
+    assert "--space" not in sentence and sentence.endswith(f"For a limit that binds give less than {format_latency(SLOWEST_MS)}.")
+
+
+@dataclass(frozen=True)
+class Table(Device):
+    """A device of which only narrow heads were measured."""
+
+    def block(self, spec):
+        if spec.kind == "head" and spec.hidden_channels > 100:
+            raise DeviceError("nothing near")
+        return Device.block(self, spec)
+
+
+def test_a_space_that_the_device_cannot_price_is_not_advised(spaces):
+    (sentence,) = check(SLOWEST_MS + 1e-6, Table())
+    assert "--space widest" in sentence
+
+
+def test_a_space_of_its_own_that_it_cannot_price_is_an_error(spaces):
+    with pytest.raises(DeviceError, match="nothing near"):
+        check(1000.0, Table(), WIDER)
