@@ -31,8 +31,9 @@ class Split:
         return len(self.labels)
 
     def some(self, count: int) -> "Split":
-        """At most `count` of the images, evenly spaced in their order, so that no class is missed where classes are in order."""
-        chosen = torch.linspace(0, len(self) - 1, min(count, len(self))).long() if len(self) else torch.zeros(0).long()
+        """At most `count` of the images, drawn once and for all: the same ones for the same number of images."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))
+        chosen = order[:count].sort().values
         return Split(self.images[chosen], self.labels[chosen])
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 
 class Bar(Protocol):
@@ -51,17 +52,18 @@ class Terminal:
     @contextmanager
     def bar(self, what: str, total: int) -> Iterator[Bar]:
         """A live bar with what is done, elapsed and left."""
+        whole = Column(no_wrap=True)
         columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            SpinnerColumn(table_column=whole),
+            TextColumn("{task.description}", table_column=whole),
+            BarColumn(bar_width=16, table_column=whole),
+            MofNCompleteColumn(table_column=whole),
+            TimeElapsedColumn(table_column=whole),
+            TextColumn("left", table_column=whole),
+            TimeRemainingColumn(compact=True, table_column=whole),
+            TextColumn("[dim]{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
         )
-        with Progress(*columns, console=self._console, refresh_per_second=4) as progress:
+        with Progress(*columns, console=self._console, refresh_per_second=4, expand=True) as progress:
             task = progress.add_task(what, total=total, note="")
             yield _Shown(progress, task)
 

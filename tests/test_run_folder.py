@@ -1,6 +1,7 @@
 """One run, one folder, one process."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,7 +74,9 @@ def test_a_folder_is_free_again_after_an_error(folder):
 
 
 def test_two_claims_in_one_process_are_refused_too(folder):
-    with folder.claim(SETTINGS, fresh=False), pytest.raises(StudyError, match="is in use by process"):
+    begin(folder)
+    (folder.path / ".lock").write_text("99999999999")  # left by a process that died
+    with folder.claim(SETTINGS, fresh=False), pytest.raises(StudyError, match=f"is in use by process {os.getpid()}: "):
         begin(folder)
 
 

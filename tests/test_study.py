@@ -125,7 +125,7 @@ def whole_lines(data):
 
 def test_cut_at_any_byte_of_its_last_trials_nothing_complete_is_lost_and_it_ends_the_same(tmp_path, instant_disk):
     """Every offset is opened; the run to the end is made from every line boundary and from some bytes within lines."""
-    study = search(tmp_path, 20)
+    study = search(tmp_path, 8)
     run(tmp_path, study)
     path = tmp_path / FILE_NAME
     whole, wanted = path.read_bytes(), shape(study)
@@ -147,8 +147,8 @@ def test_cut_at_any_byte_of_its_last_trials_nothing_complete_is_lost_and_it_ends
             continue
         finished.add(kept)
         path.write_bytes(whole[:cut])
-        reopened = search(tmp_path, 20)
-        held = load(tmp_path).get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        reopened = search(tmp_path, 8)
+        held = reopened.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         assert len(held) == max(count for end, count in complete.items() if end <= cut)
         run(tmp_path, reopened)
         assert shape(reopened) == wanted

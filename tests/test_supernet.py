@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 
 from nas.core.network import BlockSpec
+from nas.network import batch_norms
 from nas.supernet import Supernet, crop
 from tests.tiny import SPACE, architectures
 
@@ -53,6 +54,11 @@ def test_a_network_cut_out_is_a_copy(supernet):
         for parameter in cut_out.parameters():
             parameter.fill_(7.0)
     assert all(torch.equal(tensor, before[name]) for name, tensor in supernet.state_dict().items())
+
+
+def test_statistics_of_a_network_cut_out_begin_at_none(supernet):
+    for norm in batch_norms(supernet.extract(SPACE.network(SPACE.largest(), 1, 3))):
+        assert (norm.running_mean == 0).all() and (norm.running_var == 1).all() and norm.num_batches_tracked == 0
 
 
 def test_running_changes_nothing_and_depends_on_nothing_run_before(supernet):

@@ -166,6 +166,14 @@ def test_a_batch_is_decided_by_seed_and_step():
     assert not torch.equal(one[2], training_batch(DATA, 32, seed=2, step=2)[2])
 
 
+def test_every_step_augments_in_a_way_of_its_own():
+    def changed(step):
+        batch, _, chosen = training_batch(DATA, 32, seed=1, step=step)
+        return (batch != normalise(DATA.train.images[chosen], DATA, 12)).flatten(1).any(dim=1).tolist()
+
+    assert 5 < sum(changed(0)) < 32 and changed(0) != changed(1)
+
+
 def test_a_batch_larger_than_the_data_is_the_data():
     assert len(training_batch(images(20), 32, seed=0, step=5)[1]) == 20
 

@@ -7,12 +7,14 @@ A cluster that `ray start --head` began demands a token from Ray 2.60 on: set `R
 `RAY_AUTH_TOKEN_PATH=FILE` for `ray start` on every node and for the command that searches alike.
 """
 
+import contextlib
 import logging
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import astuple
 from typing import Any
 
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -56,8 +58,7 @@ class _StudySearcher(Searcher):
             self._study.fail(candidate.number, failure)
             self.error = ExecutorError(failure)
             return
-        evaluation = result["evaluation"]
-        self._study.tell(candidate.number, Evaluation(**{**evaluation, "uncounted": tuple(evaluation["uncounted"])}))
+        self._study.tell(candidate.number, Evaluation(*result["evaluation"]))
         self._told()
 
     def _ask(self) -> Candidate | None:
@@ -104,7 +105,7 @@ class _Evaluation(tune.Trainable):
             evaluation = self._evaluate(architecture)
         except Exception as error:
             return {"accuracy": float("-inf"), "failure": explain(architecture, error), "done": True}
-        return {"accuracy": evaluation.accuracy, "evaluation": asdict(evaluation), "done": True}
+        return {"accuracy": evaluation.accuracy, "evaluation": astuple(evaluation), "done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: an evaluation has no state."""
@@ -119,6 +120,11 @@ def _run(job: Job) -> None:
     Raises:
         ExecutorError: the cluster cannot be reached, an evaluation failed, or workers keep dying over a candidate.
     """
+    with contextlib.redirect_stdout(sys.stderr):  # Ray reports dead workers on stdout, which is the command's result alone
+        _run_quietly(job)
+
+
+def _run_quietly(job: Job) -> None:
     started_here = not ray.is_initialized()
     if started_here:
         _connect(job)

@@ -80,13 +80,14 @@ class Residual(nn.Sequential):
 class SplitBranch(nn.Module):
     """Second half of the channels through `right`, first half past it, then interleaved."""
 
-    def __init__(self, right: nn.Module) -> None:
+    def __init__(self, half: int, right: nn.Module) -> None:
         super().__init__()
+        self.half = half
         self.right = right
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, c, h, w) to the same shape; c is even."""
-        kept, changed = images.split(images.shape[1] // 2, dim=1)  # exports as one Split
+        kept, changed = images.split(self.half, dim=1)  # exports as one Split
         return interleave(kept, self.right(changed))
 
 

@@ -53,7 +53,7 @@ def _build(spec: BlockSpec) -> "nn.Module":
     right["depthwise"] = ConvNorm(hidden, hidden, spec.kernel, spec.stride, hidden, "")
     right["project"] = ConvNorm(hidden, half, 1, 1, 1, act)
     if _splits(spec):
-        return SplitBranch(nn.Sequential(right))
+        return SplitBranch(half, nn.Sequential(right))
     left = OrderedDict[str, nn.Module]()
     left["depthwise"] = ConvNorm(spec.in_channels, spec.in_channels, spec.kernel, spec.stride, spec.in_channels, "")
     left["project"] = ConvNorm(spec.in_channels, half, 1, 1, 1, act)

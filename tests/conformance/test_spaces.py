@@ -65,7 +65,7 @@ def test_the_file_name_is_the_name_of_the_space(name):
 
 
 @every_space
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data())
 @torch.no_grad()
 def test_a_network_inside_the_supernet_equals_the_one_cut_out_of_it(name, data):

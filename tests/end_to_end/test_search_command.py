@@ -138,7 +138,11 @@ def told(folder: Path) -> list[dict]:
     [
         (["--device", "jetson-nanoo", "--budget", "20ms"], 2, ["did you mean 'jetson-nano'"]),
         (["--device", "jetson-nano", "--budget", "20"], 2, ["the unit is missing", "20ms, 0.02s or 500us"]),
-        (["--device", "jetson-nano", "--budget", "0.1ms"], 3, ["below the fastest network of mobile_shuffle_32", "calibrated", "Give --budget"]),
+        (
+            ["--device", "jetson-nano", "--budget", "0.1ms"],
+            3,
+            ["below the fastest network of mobile_shuffle_32", "calibrated", "Give --budget"],
+        ),
         (["--device", "jetson-nano", "--budget", "20ms", "--space", "mobile_shufle"], 2, ["did you mean 'mobile_shuffle"]),
         (["--device", "jetson-nano", "--budget", "20ms", "--data", "folder:/no/such/place"], 2, ["/no/such/place"]),
         (["--device", "jetson-nano", "--budget", "20ms", "--strategy", "magic"], 2, ["no strategy is named 'magic'"]),
