@@ -19,6 +19,9 @@ MAX_VALIDATION = 10_000
 CUT_SHARE = 0.15
 """Of all images, for validation and again for test, where a source brings neither."""
 
+MAX_SHIFT = 1 / 32
+"""Of an image's size, in each direction, when it is augmented: none at 28 px, where more cost two points in short trainings."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
@@ -98,14 +101,14 @@ def normalise(images: Tensor, data: ImageData, resolution: int) -> Tensor:
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image mirrored with probability 1/2 and shifted by up to 1/32 of its size, zeros (the mean) moving in.
+    """Each image mirrored with probability 1/2 and shifted by up to `MAX_SHIFT` of its size, zeros (the mean) moving in.
 
     Args:
         images: normalised, (n, channels, height, width); not changed.
         generator: decides; the same state gives the same result.
     """
     count, channels, height, width = images.shape
-    down, right = height // 32, width // 32
+    down, right = int(height * MAX_SHIFT), int(width * MAX_SHIFT)
     flipped = torch.rand(count, 1, generator=generator) < 0.5
     rows = torch.arange(height) + torch.randint(0, 2 * down + 1, (count, 1), generator=generator)
     columns = torch.arange(width)

@@ -150,7 +150,7 @@ def test_augmenting_is_decided_by_the_generator_alone():
     assert torch.equal(first, again) and not torch.equal(first, other) and first.shape == images.shape
 
 
-@given(st.integers(1, 3), st.integers(4, 24), st.integers(4, 24), st.integers(0, 2**31))
+@given(st.integers(1, 3), st.integers(4, 70), st.integers(4, 70), st.integers(0, 2**31))
 def test_every_augmented_image_is_a_shifted_perhaps_mirrored_original(channels, height, width, seed):
     images = torch.rand(3, channels, height, width, generator=torch.Generator().manual_seed(seed)) + 1
     changed = data.augment(images, torch.Generator().manual_seed(seed))
@@ -159,7 +159,7 @@ def test_every_augmented_image_is_a_shifted_perhaps_mirrored_original(channels, 
 
 
 def shifts(image):
-    down, right = image.shape[1] // 8, image.shape[2] // 8
+    down, right = int(image.shape[1] * data.MAX_SHIFT), int(image.shape[2] * data.MAX_SHIFT)
     for mirrored in (image, image.flip(2)):
         padded = torch.nn.functional.pad(mirrored, (right, right, down, down))
         for y in range(2 * down + 1):
@@ -168,8 +168,8 @@ def shifts(image):
 
 
 def test_images_are_augmented_independently_and_both_ways():
-    image = torch.arange(256.0).view(1, 1, 16, 16) + 1
-    changed = data.augment(image.expand(200, 1, 16, 16), torch.Generator().manual_seed(0))
+    image = torch.arange(4096.0).view(1, 1, 64, 64) + 1
+    changed = data.augment(image.expand(200, 1, 64, 64), torch.Generator().manual_seed(0))
     assert len({each.numpy().tobytes() for each in changed}) > 40
     mirrored = sum(bool(row[row > 0][0] > row[row > 0][-1]) for row in changed[:, 0, 8])
     assert 60 < mirrored < 140

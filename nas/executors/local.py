@@ -73,6 +73,9 @@ def _run(job: Job) -> None:
 
 def _start(job: Job) -> _Worker:
     """A worker that waits for architectures; what it evaluates with goes to it once."""
+    import torch.multiprocessing
+
+    torch.multiprocessing.set_sharing_strategy("file_system")  # the other one opens a file for every tensor of the supernet
     threads = max(1, (os.cpu_count() or 1) // job.workers)
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=_work, args=(theirs, job.evaluate, threads), daemon=True)

@@ -140,7 +140,11 @@ def _connect(job: Job) -> None:
     try:
         if job.ray_address is None:
             ray.init(
-                num_cpus=max(job.workers, os.cpu_count() or 1), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+                address="local",  # never a cluster that somebody else has running here
+                num_cpus=max(job.workers, os.cpu_count() or 1),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
             )
         else:
             _knock(job.ray_address)

@@ -82,12 +82,12 @@ class SplitBranch(nn.Module):
 
     def __init__(self, half: int, right: nn.Module) -> None:
         super().__init__()
-        self.half = half
+        self.split_channels = half
         self.right = right
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, c, h, w) to the same shape; c is even."""
-        kept, changed = images.split(self.half, dim=1)  # exports as one Split
+        kept, changed = images.split(self.split_channels, dim=1)  # exports as one Split
         return interleave(kept, self.right(changed))
 
 

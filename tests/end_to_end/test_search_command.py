@@ -85,7 +85,7 @@ def test_the_same_command_again_changes_nothing_and_is_quick(finished):
 
 
 def test_the_report_is_rebuilt_from_the_folder_alone(finished):
-    folder, printed = finished
+    folder, _ = finished
     before = (folder / "pareto.json").read_bytes()
     for name in ("report.html", "pareto.json", "pareto.csv"):
         (folder / name).unlink()

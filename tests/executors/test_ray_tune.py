@@ -67,7 +67,7 @@ def test_it_makes_the_search_that_this_process_would_make(tmp_path):
 @pytest.mark.slow
 def test_two_nodes_share_a_search(cluster, tmp_path):
     study, log = search(tmp_path, 16), tmp_path / "log"
-    RAY(job(study, Evaluator(log, seconds=0.3), tmp_path, workers=4))
+    RAY(job(study, Evaluator(log, seconds=1.5), tmp_path, workers=4))
     assert study.evaluated == 16
     assert counted(notes(log), "packed") == 1
     assert 3 <= len({pid for what, _, pid in notes(log) if what == "ended"}) <= 4, "more workers than one node has"
