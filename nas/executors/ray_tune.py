@@ -163,14 +163,13 @@ def _knock(address: str) -> None:
 
 def _tune(job: Job, scratch: str) -> None:
     threads = max(1, (os.cpu_count() or 1) // job.workers)
+    retries = MAX_RETRIES + 2 * (job.workers - 1)  # a node's death leaves idle actors that fail whoever is given one
     trainable = tune.with_parameters(_Evaluation, evaluate=job.evaluate, threads=threads)
     searcher = _StudySearcher(job.study, job.told)
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
         tune_config=tune.TuneConfig(search_alg=searcher, num_samples=-1, max_concurrent_trials=job.workers, reuse_actors=True),
-        run_config=tune.RunConfig(
-            name="tune", storage_path=scratch, verbose=0, failure_config=tune.FailureConfig(max_failures=MAX_RETRIES)
-        ),
+        run_config=tune.RunConfig(name="tune", storage_path=scratch, verbose=0, failure_config=tune.FailureConfig(max_failures=retries)),
     )
     tuner.fit()
     if searcher.error is not None:
