@@ -127,7 +127,8 @@ def finish(
     missing = [record for record in chosen if not folder.pick(record.architecture.id).exists()]
     if not missing:
         return
-    untuned = {record.architecture: folder.tuned(record.architecture.id) for record in missing}
+    slowest_first = sorted(missing, key=lambda record: -record.macs)
+    untuned = {record.architecture: folder.tuned(record.architecture.id) for record in slowest_first}
     untuned = {architecture: path for architecture, path in untuned.items() if not path.exists()}
     pruners, converters = compressors.by_form(device.compressors)
     if untuned:

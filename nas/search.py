@@ -36,7 +36,7 @@ def search(
     space: Annotated[str, typer.Option(help="Search space: a file in search_spaces/.")] = "mobile_shuffle_32",
     trials: Annotated[int, typer.Option(min=1, help="Distinct architectures to evaluate.")] = 48,
     seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
-    picks: Annotated[int, typer.Option(min=1, help="Networks to take from the front, fine-tune, compress and export.")] = 6,
+    picks: Annotated[int, typer.Option(min=1, help="Networks to take from the front, fine-tune, compress and export.")] = 5,
     strategy: Annotated[str, typer.Option(help="What to try next: a file in nas/strategies/.")] = "nsga2",
     weights: Annotated[str, typer.Option(help="Supernet that `nas.train` trained (.safetensors), instead of training one.")] = "",
     epochs: Annotated[float | None, typer.Option(min=0.01, help="Passes over the training images for the supernet.")] = None,
