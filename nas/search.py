@@ -41,7 +41,7 @@ def search(
     weights: Annotated[str, typer.Option(help="Supernet that `nas.train` trained (.safetensors), instead of training one.")] = "",
     epochs: Annotated[float | None, typer.Option(min=0.01, help="Passes over the training images for the supernet.")] = None,
     fine_tune_epochs: Annotated[
-        float | None, typer.Option(min=0.01, help="Passes over the training images for each pick; half as many after pruning.")
+        float | None, typer.Option(min=0.01, help="Passes over the training images for each pick; a quarter as many after pruning.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/DEVICE-BUDGET].", show_default=False)] = None,
     fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Delete the run in the folder first, or continue it.")] = False,

@@ -122,6 +122,16 @@ def fine_tune(network: Network, data: ImageData, schedule: Schedule, soft_labels
     network.eval()
 
 
+def corrected(soft_labels: Tensor, labels: Tensor) -> Tensor:
+    """`soft_labels` (n, classes), with certainty for the label (n,) in rows where the teacher would say another class.
+
+    A teacher that is barely better than its students otherwise passes its mistakes on.
+    """
+    certain = functional.one_hot(labels, soft_labels.shape[1]).to(soft_labels.dtype)
+    right = soft_labels.argmax(dim=1) == labels
+    return torch.where(right[:, None], soft_labels, certain)
+
+
 def training_batch(data: ImageData, batch_size: int, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
     """Augmented, normalised images (n, c, h, w) at the data's own size, labels (n,) and indices (n,) of step `step`.
 

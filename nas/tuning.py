@@ -30,9 +30,9 @@ from nas.files import atomic_write
 from nas.network import Network, channels_last, recalibrate
 from nas.settings import RunSettings, TrainingSettings
 from nas.supernet import Supernet
-from nas.training import Schedule, fine_tune, predictions
+from nas.training import Schedule, corrected, fine_tune, predictions
 
-PRUNED_SHARE = 0.5
+PRUNED_SHARE = 0.25
 """Training of a pruned network, as a share of what its parent had."""
 
 _SPECS = TypeAdapter(dict[str, NetworkSpec])
@@ -64,7 +64,7 @@ class Tuner:
         calibration = calibration_data(data, settings.calibration_images)
         largest = supernet.extract(supernet.space.network(supernet.space.largest(), supernet.in_channels, supernet.classes))
         recalibrate(largest, calibration_batch(calibration, largest.spec.resolution))
-        soft_labels = predictions(largest, data, data.train)
+        soft_labels = corrected(predictions(largest, data, data.train), data.train.labels)
         tuning, keep = settings.fine_tuning, settings.keep_hidden
         return cls(supernet, data.without_test(), calibration, soft_labels, tuning, pruners, keep, settings.seed)
 

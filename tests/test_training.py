@@ -14,6 +14,7 @@ from nas.supernet import Supernet
 from nas.training import (
     Schedule,
     accuracy,
+    corrected,
     fine_tune,
     make_optimizer,
     predictions,
@@ -224,3 +225,9 @@ def test_predictions_are_probabilities_at_the_networks_own_size():
         wanted = network(normalise(DATA.validation.images[-1:], DATA, 8)).softmax(dim=1)
     assert torch.allclose(found[-1:], wanted, atol=1e-6)
     assert accuracy(network, DATA, DATA.validation) == pytest.approx((found.argmax(1) == DATA.validation.labels).float().mean().item())
+
+
+def test_a_teacher_is_corrected_where_it_is_wrong_and_only_there():
+    soft = torch.tensor([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1]])
+    found = corrected(soft, torch.tensor([0, 2]))
+    assert torch.equal(found, torch.tensor([[0.7, 0.2, 0.1], [0.0, 0.0, 1.0]]))
