@@ -64,7 +64,7 @@ class RunSettings(_Settings):
     supernet: SupernetSettings = SupernetSettings()
     weights: str = ""
     """Path of a supernet that `nas.train` trained, to be used as it is; "" trains one in the run folder."""
-    fine_tuning: TrainingSettings = TrainingSettings(epochs=4, learning_rate=0.1, batch_size=32)
+    fine_tuning: TrainingSettings = TrainingSettings(epochs=3, learning_rate=0.1, batch_size=32)
     """Training of each pick, and again after pruning."""
     keep_hidden: Annotated[float, Field(gt=0, le=1)] = 0.75
     """Share of hidden channels that pruning keeps."""
