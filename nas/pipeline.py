@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nas import data_sources
+from nas import data_sources, executors
 from nas.core.errors import StudyError
 from nas.core.result import InputFormat, Pick, RunResult
 from nas.data_sources import Parts
@@ -42,6 +42,7 @@ def search(settings: RunSettings, execution: Execution, path: Path, display: Dis
         NasError: see `nas.core.errors`; whatever was finished before is kept.
     """
     question = ask(settings)
+    executors.require(execution.executor)
     parts = data_sources.read(settings.data, question.space.resolutions[-1])
     problem = question.about(parts.channels, len(parts.classes))
     for finding in problem.findings:
@@ -90,7 +91,7 @@ def explore(
     problem: Problem, supernet: "Supernet", data: "ImageData", execution: Execution, folder: RunFolder, display: Display
 ) -> "Sequence[Record]":
     """Every distinct architecture that the strategy asked about, with what was found out."""
-    from nas import executors, strategies
+    from nas import strategies
     from nas.accuracy.supernet import SupernetAccuracy
     from nas.study import SearchStudy
 

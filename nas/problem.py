@@ -10,7 +10,6 @@ from nas.core import plugins
 from nas.core.architecture import Architecture
 from nas.core.budget import Budget
 from nas.core.device import DeviceProfile
-from nas.core.errors import UnknownNameError
 from nas.core.latency import LatencyEstimate, LatencyModel, estimate
 from nas.core.network import NetworkSpec
 from nas.core.space import SearchSpace
@@ -72,7 +71,5 @@ def ask(settings: RunSettings) -> Question:
     """
     device = hardware_profiles.load(settings.device)
     space = search_spaces.load(settings.space)
-    known = plugins.names("nas.strategies")
-    if settings.strategy not in known:
-        raise UnknownNameError("strategy", settings.strategy, known)
+    plugins.find("nas.strategies", settings.strategy, "strategy")
     return Question(settings, device, latency_models.load(device), space, Budget(settings.budget_ms))

@@ -318,7 +318,9 @@ def records(study: optuna.Study) -> list[Record]:
 
 def _open(storage: JournalStorage) -> optuna.Study:
     """The study in `storage`, begun if there is none."""
-    study = optuna.create_study(study_name=STUDY_NAME, storage=storage, directions=["maximize", "minimize"], load_if_exists=True)
+    if storage.get_all_studies():
+        return optuna.load_study(study_name=STUDY_NAME, storage=storage)
+    study = optuna.create_study(study_name=STUDY_NAME, storage=storage, directions=["maximize", "minimize"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # only names in plots depend on it
         study.set_metric_names(["accuracy", "latency_ms"])

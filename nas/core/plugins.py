@@ -19,21 +19,30 @@ def names(package: str) -> tuple[str, ...]:
     )
 
 
-def load(package: str, name: str, what: str) -> Any:
-    """`PLUGIN` of module `name` in `package`; a unique beginning of the name is enough ("ray" for ray_tune).
+def find(package: str, name: str, what: str) -> str:
+    """The full name of the plug-in in `package` that `name`, or a unique beginning ("ray" for ray_tune), stands for.
 
-    `what` says in words what it is, for the error.
+    `what` says in words what it is, for the error. Imports nothing but the package.
 
     Raises:
         UnknownNameError: there is no such file, or it defines no `PLUGIN`.
     """
     known = names(package)
+    if name in known:
+        return name
     beginnings = [one for one in known if name and one.startswith(name)]
-    if name not in known and len(beginnings) == 1:
-        name = beginnings[0]
-    if name not in known:
+    if len(beginnings) != 1:
         raise UnknownNameError(what, name, known)
-    return importlib.import_module(f"{package}.{name}").PLUGIN
+    return beginnings[0]
+
+
+def load(package: str, name: str, what: str) -> Any:
+    """`PLUGIN` of the module that `find` finds.
+
+    Raises:
+        UnknownNameError: as `find`.
+    """
+    return importlib.import_module(f"{package}.{find(package, name, what)}").PLUGIN
 
 
 def _defines_plugin(folders: Any, name: str) -> bool:

@@ -56,6 +56,15 @@ def names() -> tuple[str, ...]:
     return plugins.names(__name__)
 
 
+def require(name: str) -> None:
+    """Raises unless there is an executor of that name; imports none.
+
+    Raises:
+        UnknownNameError: there is none; the message names the nearest.
+    """
+    plugins.find(__name__, name, "executor")
+
+
 def load(name: str) -> Executor:
     """The executor of that name; a unique beginning is enough.
 
