@@ -39,7 +39,7 @@ def test_one_worker_makes_the_search_that_this_process_would_make(name, tmp_path
 @every_executor
 def test_several_workers_share_the_work(name, tmp_path):
     study, log = search(tmp_path, 9), tmp_path / "log"
-    executors.load(name)(job(study, Evaluator(log, seconds=0.3), tmp_path, workers=2))
+    executors.load(name)(job(study, Evaluator(log, seconds=2.0 if name == "ray_tune" else 0.3), tmp_path, workers=2))
     done = [who for what, who, _ in notes(log) if what == "ended"]
     assert len(done) == len(set(done)) == study.evaluated == 9
     assert len({pid for what, _, pid in notes(log) if what == "ended"}) == 2
