@@ -44,12 +44,12 @@ def run(app: typer.Typer) -> None:
     except NasError as error:
         messages.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        messages.print("stopped: the same command continues (of a training, at most the last seconds are done again).", markup=False)
+        sys.exit(130)
     except typer.TyperException as error:
         error.show()  # type: ignore[attr-defined]  # all that the parser raises have it
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        messages.print("stopped. Nothing is lost: the same command continues.", markup=False)
-        sys.exit(130)
     except OSError as error:
         messages.print(
             f"error: {error.strerror or error}: {error.filename or ''} (what was finished is kept)", markup=False, soft_wrap=True

@@ -168,3 +168,18 @@ def test_an_impossible_budget_is_answered_without_importing_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "none")], capture_output=True, text=True)
     assert done.stdout.strip() == "3 []", done.stderr
+
+
+def test_ctrl_c_in_training_says_how_to_go_on(tmp_path):
+    folder = tmp_path / "stopped"
+    with (tmp_path / "log").open("w+") as log:
+        process = subprocess.Popen([*COMMAND, "--epochs", "9", "--out", str(folder)], stdout=log, stderr=log)
+        deadline = time.monotonic() + 120
+        while not (folder / "command.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        log.seek(0)
+        said = log.read()
+    assert "the same command continues" in said and "Traceback" not in said
