@@ -20,6 +20,10 @@ messages = Console(stderr=True)
 """Progress and errors: standard error, so that `--json` stays clean."""
 
 
+INTERRUPTED = 130
+"""Exit code that typer gives a command that was stopped by Ctrl-C."""
+
+
 def epilog(text: str) -> str:
     """`text` with every line as a paragraph of its own, which is how typer keeps lines apart."""
     return "\n\n".join(line for line in text.splitlines() if line.strip())
@@ -44,9 +48,6 @@ def run(app: typer.Typer) -> None:
     except NasError as error:
         messages.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        messages.print("stopped: the same command continues (of a training, at most the last seconds are done again).", markup=False)
-        sys.exit(130)
     except typer.TyperException as error:
         error.show()  # type: ignore[attr-defined]  # all that the parser raises have it
         sys.exit(error.exit_code)
@@ -55,4 +56,7 @@ def run(app: typer.Typer) -> None:
             f"error: {error.strerror or error}: {error.filename or ''} (what was finished is kept)", markup=False, soft_wrap=True
         )
         sys.exit(2)
-    sys.exit(result if isinstance(result, int) else 0)
+    code = result if isinstance(result, int) else 0
+    if code == INTERRUPTED:
+        messages.print("stopped: the same command continues (of a training, at most the last seconds are done again).", markup=False)
+    sys.exit(code)
