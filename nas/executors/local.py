@@ -2,14 +2,13 @@
 
 import multiprocessing
 import os
-import signal
-import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
+from nas import workers
 from nas.core.architecture import Architecture
 from nas.core.errors import ExecutorError
 from nas.core.evaluation import Evaluation
@@ -102,11 +101,7 @@ def _receive(worker: _Worker) -> Evaluation | str | None:
 
 def _work(line: Connection, evaluate: Callable[[Architecture], Evaluation], threads: int) -> None:
     """A worker's life: evaluates what comes down the line until its driver is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
-    threading.Thread(target=_leave_with_driver, daemon=True).start()
-    import torch
-
-    torch.set_num_threads(threads)
+    workers.prepare(threads)
     while True:
         architecture = line.recv()
         try:
@@ -114,14 +109,6 @@ def _work(line: Connection, evaluate: Callable[[Architecture], Evaluation], thre
         except Exception as error:
             answer = explain(architecture, error)
         line.send(answer)
-
-
-def _leave_with_driver() -> None:
-    """Ends this process in the middle of an evaluation when its driver is gone, however that ended."""
-    driver = multiprocessing.parent_process()
-    assert driver is not None, "a worker is started by a driver"
-    driver.join()
-    os._exit(1)
 
 
 PLUGIN = _run
