@@ -11,6 +11,9 @@ from nas.core.errors import DeviceError, UnknownNameError
 FOLDER = Path(__file__).parent
 """Where the profiles are."""
 
+THIS_MACHINE = "local"
+"""Name of the profile that stands for the machine in hand: its tables hold for the processor that they were measured on."""
+
 
 def names() -> tuple[str, ...]:
     """Names of all devices, sorted."""

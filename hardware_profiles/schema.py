@@ -1,13 +1,12 @@
 """What a device profile may say, checked where the file enters: the rest of the code sees only frozen values."""
 
-import importlib.metadata
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hardware_profiles import first_problem, table_file
+from hardware_profiles import THIS_MACHINE, first_problem, installed, table_file
 from nas.core.device import DeviceProfile, HeldOutError, Provenance, RuntimeTarget, TargetProfile
 from nas.core.errors import DeviceError
 
@@ -41,6 +40,7 @@ class _Target(_Strict):
     model: str = Field(min_length=1)
     provenance: _Provenance | None = None
     error: _Error | None = None
+    improve: str = ""
     parameters: dict[str, Any] = {}
 
 
@@ -58,7 +58,7 @@ def parse(document: dict[str, Any], path: Path) -> DeviceProfile:
     """The profile that `document`, read from `path`, describes; the device is named after the file.
 
     Raises:
-        DeviceError: a field is missing, unknown or of the wrong type, or the runtime is not installed.
+        DeviceError: a field is missing, unknown or of the wrong type.
     """
     try:
         device = _Device.model_validate(document)
@@ -79,21 +79,20 @@ def parse(document: dict[str, Any], path: Path) -> DeviceProfile:
 
 
 def _target(raw: _Target, path: Path) -> TargetProfile:
-    target = RuntimeTarget(path.stem, raw.runtime, _version(raw, path), raw.precision, raw.threads, raw.batch)
+    version = installed.version(raw.runtime) if raw.runtime_version == INSTALLED else raw.runtime_version
+    target = RuntimeTarget(path.stem, raw.runtime, version, raw.precision, raw.threads, raw.batch)
     provenance = Provenance(raw.provenance.source, raw.provenance.when.isoformat(), raw.provenance.command) if raw.provenance else None
     error = HeldOutError(**raw.error.model_dump()) if raw.error else None
-    table = table_file.path_of(path, target)
-    if provenance is None and table.exists():
-        head = table_file.read(table).head
-        if head.target == target and head.machine == table_file.machine():
-            provenance, error = head.provenance, head.error
-    return TargetProfile(target, raw.origin, raw.model, raw.parameters, provenance, error)
+    table, power_w = table_file.path_of(path, target), None
+    head = _head(table) if provenance is None else None
+    if head is not None and head.target == target and (path.stem != THIS_MACHINE or head.machine == table_file.machine()):
+        provenance, error, power_w = head.provenance, head.error, head.power_w
+    return TargetProfile(target, raw.origin, raw.model, raw.parameters, provenance, error, power_w, raw.improve)
 
 
-def _version(raw: _Target, path: Path) -> str:
-    if raw.runtime_version != INSTALLED:
-        return raw.runtime_version
+def _head(table: Path) -> table_file.Head | None:
+    """The head of a table, None if there is none or it is damaged: whoever prices with it is told, others need not care."""
     try:
-        return importlib.metadata.version(raw.runtime)
-    except importlib.metadata.PackageNotFoundError:
-        raise DeviceError(f"{path} is for the installed {raw.runtime}, and there is none: pip install {raw.runtime}") from None
+        return table_file.read(table).head if table.exists() else None
+    except DeviceError:
+        return None

@@ -17,19 +17,28 @@ from nas.core.network import BlockSpec
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Repeated runs of one model: their median, their 95th percentile and their number."""
+    """Repeated runs of one model: the 10th and 95th percentile of the undisturbed ones, and their number.
 
-    median_ms: float
+    The 10th is what a table's prices are: the time of a run that nothing holds up. Where nothing else uses the processor it
+    is within a per cent or two of the median; where something does it repeats far better (`latency_models/agent`).
+    """
+
+    p10_ms: float
     p95_ms: float
     runs: int
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkTiming:
-    """A whole network beside the sum of its blocks: what a calibration is fitted to, or checked with (`held_out`)."""
+    """A whole network beside the sum of its `blocks`: what a calibration is fitted to, or checked with (`held_out`).
+
+    `weights_mb` are its weights in the target's precision, 10^6 bytes.
+    """
 
     space: str
+    blocks: int
     macs: int
+    weights_mb: float
     sum_ms: float
     measured_ms: float
     held_out: bool
@@ -37,10 +46,16 @@ class NetworkTiming:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """network = `factor` * sum of blocks + `offset_ms`, and the factors of its bounds at `confidence`."""
+    """How blocks add up, and the factors of the bounds at `confidence`.
+
+    network = `factor` * sum of blocks - `join_ms` * joins of two blocks + `cold_ms_per_mb` * weights beyond `cached_mb`
+    (10^6 bytes; without a cache that shows, the last term is none).
+    """
 
     factor: float
-    offset_ms: float
+    join_ms: float
+    cold_ms_per_mb: float
+    cached_mb: float
     low_factor: float
     high_factor: float
     confidence: float
@@ -48,7 +63,11 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a table holds for, how it was made, and how good it is; `machine` is the fingerprint of the processor."""
+    """What a table holds for, how it was made, and how good it is; `machine` is the fingerprint of the processor.
+
+    `conditions` are what the device said of itself meanwhile (clock, governor, temperature), in words. `power_w` is its
+    median power while networks ran, None where no sensor told.
+    """
 
     machine: str
     target: RuntimeTarget
@@ -56,6 +75,8 @@ class Head:
     error: HeldOutError
     calibration: Calibration
     networks: tuple[NetworkTiming, ...]
+    conditions: str = ""
+    power_w: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +97,7 @@ def path_of(profile: Path, target: RuntimeTarget) -> Path:
 
 
 def machine() -> str:
-    """Fingerprint of the processor in hand: its model, architecture and number of cores."""
+    """Fingerprint of the machine in hand: the board's name where it has one, else its processor's; architecture, number of cores."""
     model = platform.processor() or "unknown processor"
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -84,6 +105,8 @@ def machine() -> str:
             line.split(":", 1)[1].strip() for line in cpuinfo.read_text(errors="replace").splitlines() if line.startswith("model name")
         ]
         model = names[0] if names else model
+    board = Path("/proc/device-tree/model")  # ARM boards; their cpuinfo has no name, or that of every other board
+    model = board.read_text(errors="replace").strip("\0 \n\t") if board.exists() else model
     return f"{model}, {platform.machine()}, {os.cpu_count()} cores"
 
 
@@ -106,7 +129,7 @@ def read(path: Path) -> Table:
     body = csv.DictReader(line for line in lines if not line.startswith("#"))
     for number, row in enumerate(body, start=len(top) + 2):
         try:
-            rows[_block(row)] = Timing(float(row["median_ms"]), float(row["p95_ms"]), int(row["runs"]))
+            rows[_block(row)] = Timing(float(row["p10_ms"]), float(row["p95_ms"]), int(row["runs"]))
         except (KeyError, TypeError, ValueError, SpaceError) as error:
             raise DeviceError(
                 f"{path}, line {number}: not a row of a latency table ({error!r}); delete the file and measure again"
@@ -123,7 +146,8 @@ def text(table: Table) -> str:
         "error": asdict(head.error),
         "calibration": asdict(head.calibration),
     }
-    top = [f"machine = {_toml(head.machine)}"]
+    top = [f"machine = {_toml(head.machine)}", f"conditions = {_toml(head.conditions)}"]
+    top += [f"power_w = {_toml(head.power_w)}"] if head.power_w is not None else []
     top += [f"[{name}]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in values.items()) for name, values in sections.items()]
     top += ["[[networks]]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in asdict(network).items()) for network in head.networks]
     out = io.StringIO()
@@ -143,6 +167,8 @@ def _head(document: dict[str, Any]) -> Head:
         HeldOutError(**document["error"]),
         Calibration(**document["calibration"]),
         tuple(NetworkTiming(**network) for network in document["networks"]),
+        str(document["conditions"]),
+        float(document["power_w"]) if "power_w" in document else None,
     )
 
 

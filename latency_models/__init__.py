@@ -6,21 +6,33 @@ from nas.core import plugins
 from nas.core.errors import TargetMismatchError
 
 if TYPE_CHECKING:
-    from nas.core.device import DeviceProfile
+    from nas.core.device import DeviceProfile, TargetProfile
     from nas.core.latency import LatencyModel
 
 
-def load(profile: "DeviceProfile", precision: str = "fp32") -> "LatencyModel":
-    """The model that prices networks of `precision` on the device.
+def load(profile: "DeviceProfile", precision: str = "fp32", runtime: str = "", threads: int | None = None) -> "LatencyModel":
+    """The model that prices networks of `precision` on the device; of several runtimes or thread counts the first, if not asked for.
 
     Raises:
-        TargetMismatchError: the device has no figures for that precision, or has them from another machine or version.
+        TargetMismatchError: the device has no figures for that target, or has them from another machine or version.
         DeviceError: the figures are damaged, or were not measured yet; the message says what to run.
         UnknownNameError: the profile names a model for which there is no file.
     """
-    for target in profile.targets:
-        if target.target.precision == precision:
-            model: LatencyModel = plugins.load(__name__, target.model, "latency model")(profile, target)
-            return model
-    have = "; ".join(str(target.target) for target in profile.targets)
-    raise TargetMismatchError(f"{profile.name} has no latencies for {precision}, only for: {have}. {profile.improve}")
+    target = choose(profile, precision, runtime, threads)
+    model: LatencyModel = plugins.load(__name__, target.model, "latency model")(profile, target)
+    return model
+
+
+def choose(profile: "DeviceProfile", precision: str = "fp32", runtime: str = "", threads: int | None = None) -> "TargetProfile":
+    """The first target of the device that is as asked; "" and None ask nothing.
+
+    Raises:
+        TargetMismatchError: there is none; the message names all there are.
+    """
+    for each in profile.targets:
+        target = each.target
+        if target.precision == precision and runtime in ("", target.runtime) and threads in (None, target.threads):
+            return each
+    asked = " ".join(filter(None, (runtime, precision, "" if threads is None else f"{threads} thread(s)")))
+    have = "; ".join(str(each.target) for each in profile.targets)
+    raise TargetMismatchError(f"{profile.name} has no latencies for {asked}, only for: {have}. To get more: {profile.improve}")

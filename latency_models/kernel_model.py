@@ -1,94 +1,62 @@
-"""Latency from the kernels that a network launches: launch, memory traffic and tiled multiply-accumulates, added up.
+"""Latency from the kernels that a network launches, added up: a *form* knows the runtime, coefficients know the device.
 
-The model is linear in its coefficients, so fitting (`experiments/fit_jetson_nano.py`) and pricing share one function,
-`work`. A GPU computes whole tiles: 64 output channels x 128 pixels, for 3x3 kernels (Winograd) 8 x 16 pixels. Work
-smaller than a tile costs a tile, which is why narrow layers are not as fast as their MACs promise. Being a sum over
-operators it allows the exact optimum of a space to be found stage by stage (`latency_models.extremes`).
+The model is linear in its coefficients, so fitting (`latency_models.fitting`) and pricing share one function, the form's
+`work`. Being a sum over operators it allows the exact optimum of a space to be found stage by stage
+(`latency_models.extremes`).
 """
 
-import math
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from latency_models import kernel_forms
+from latency_models.kernel_forms import Form
 from nas.core.device import DeviceProfile, RuntimeTarget, TargetProfile
 from nas.core.errors import DeviceError
-from nas.core.latency import BlockPrice, Interval
+from nas.core.latency import NO_SPILL, BlockPrice, Interval, Spill
 from nas.core.network import BlockSpec
-from nas.core.operators import Operator
+from nas.core.operators import KINDS, Operator
 from search_spaces.blocks import operators
 
-BYTES = 4
-"""Of one number in fp32, the only precision that was fitted."""
-
-TILE_CHANNELS, TILE_PIXELS = 64, 128
-WINOGRAD_TILE = (8, 16)
-FUSED_ACTIVATIONS = ("", "relu", "relu6")
-"""Activations that the runtime computes inside the convolution; others are kernels of their own."""
-
-DENSE_KERNELS, DEPTHWISE_KERNELS = (2, 7), (2, 5)
-"""Smallest and largest kernels that were measured; those beyond cost as much per MAC as the nearest."""
-
-FIRST_INPUTS = 800_000
-"""Inputs of a linear layer up to which each costs more (`linear_first`); found in the measurements."""
-
-COEFFICIENTS = (
-    "launch_ms",
-    "traffic_ms_per_mb",
-    "weights_ms_per_mb",
-    "pointwise_ms_per_mmac",
-    *(f"dense_k{kernel}_ms_per_mmac" for kernel in range(DENSE_KERNELS[0], DENSE_KERNELS[1] + 1)),
-    *(f"depthwise_k{kernel}_ms_per_mmac" for kernel in range(DEPTHWISE_KERNELS[0], DEPTHWISE_KERNELS[1] + 1)),
-    "linear_ms_per_minput",
-    "linear_first_ms_per_minput",
-)
-"""Everything that `work` counts, each with the time that one unit of it takes. `overhead_ms` comes on top, once."""
+_ANY = (0, 1_000_000_000)
+_RANGE = re.compile(r"([ksc])(\d+)(?:-(\d+))?")
 
 
-def kernels(operator: Operator) -> tuple[Operator, ...]:
-    """What the device launches for `operator`: itself, and its activation where that cannot be fused."""
-    alone = Operator("activation", operator.out_channels, operator.out_channels, 1, 1, operator.out_height, operator.out_width)
-    return (operator,) if operator.activation in FUSED_ACTIVATIONS else (operator, alone)
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Kernels that rest on measurements: a kind, with the least and the most of kernel, stride and output channels."""
+
+    kind: str
+    kernels: tuple[int, int] = _ANY
+    strides: tuple[int, int] = _ANY
+    channels: tuple[int, int] = _ANY
+
+    def holds(self, kernel: Operator) -> bool:
+        """Whether `kernel` is one of them."""
+        if kernel.kind != self.kind:
+            return False
+        sides = (kernel.kernel, kernel.kernel_width or kernel.kernel)
+        sizes = (
+            (self.kernels, min(sides)),
+            (self.kernels, max(sides)),
+            (self.strides, kernel.stride),
+            (self.channels, kernel.out_channels),
+        )
+        return all(least <= size <= most for (least, most), size in sizes)
 
 
-def work(kernel: Operator) -> dict[str, float]:
-    """Amounts of each of `COEFFICIENTS` that one launch of `kernel` needs; mega = 10^6."""
-    traffic_mb = (kernel.in_elements + kernel.out_elements) * BYTES / 1e6
-    weights_mb = kernel.weights * BYTES / 1e6
-    pixels = kernel.out_height * kernel.out_width
-    if kernel.kind == "linear" or (kernel.kind == "pointwise" and pixels == 1):
-        tiles = math.ceil(kernel.out_channels / TILE_CHANNELS)
-        first = min(kernel.in_channels, FIRST_INPUTS)
-        return {"launch_ms": 1, "linear_ms_per_minput": tiles * kernel.in_channels / 1e6, "linear_first_ms_per_minput": tiles * first / 1e6}
-    found = {"launch_ms": 1.0, "traffic_ms_per_mb": traffic_mb, "weights_ms_per_mb": weights_mb}
-    if kernel.kind == "depthwise":
-        found[f"depthwise_k{_clamp(kernel.kernel, DEPTHWISE_KERNELS)}_ms_per_mmac"] = kernel.macs / 1e6
-    elif kernel.kind in ("pointwise", "dense"):
-        winograd = kernel.kind == "dense" and kernel.kernel == 3 and kernel.stride == 1
-        if winograd:
-            pixels = _whole(kernel.out_height, WINOGRAD_TILE[0]) * _whole(kernel.out_width, WINOGRAD_TILE[1])
-        else:
-            pixels = _whole(pixels, TILE_PIXELS)
-        macs = kernel.kernel**2 * kernel.in_channels * _whole(kernel.out_channels, TILE_CHANNELS) * pixels
-        # a strided 3x3 cannot use Winograd: it costs per MAC what the next odd kernel does
-        size = 5 if kernel.kernel == 3 and not winograd else _clamp(kernel.kernel, DENSE_KERNELS)
-        found["pointwise_ms_per_mmac" if kernel.kind == "pointwise" else f"dense_k{size}_ms_per_mmac"] = macs / 1e6
-    return found
+def parse_cover(text: str) -> Cover:
+    """A cover from its text: a kind, then kernels, strides and output channels if only some were measured: "dense k2-7 s1 c64-512".
 
-
-def covered(kernel: Operator) -> bool:
-    """Whether kernels of this kind, size and stride were among the measured ones."""
-    if kernel.stride != 1:
-        return False
-    if kernel.kind == "linear":
-        return kernel.out_channels <= TILE_CHANNELS
-    low, high = DEPTHWISE_KERNELS if kernel.kind == "depthwise" else DENSE_KERNELS
-    measured = kernel.kind in ("dense", "depthwise") and low <= kernel.kernel <= high
-    return measured or (kernel.kind == "pointwise" and kernel.out_height * kernel.out_width > 1)
-
-
-def below_a_tile(kernel: Operator) -> bool:
-    """Whether `kernel` is smaller than any measured one: its price, a whole tile's, is an upper bound."""
-    return kernel.out_channels < TILE_CHANNELS or kernel.out_height * kernel.out_width < TILE_PIXELS
+    Raises:
+        DeviceError: the text is not of this form, or the kind does not exist.
+    """
+    kind, *parts = text.split() or [""]
+    ranges = {found[1]: (int(found[2]), int(found[3] or found[2])) for part in parts if (found := _RANGE.fullmatch(part))}
+    if kind not in KINDS or len(ranges) != len(parts):
+        raise DeviceError(f"covers says {text!r}; wanted is a kind and ranges, as in 'dense k2-7 s1 c64-512'; kinds: {', '.join(KINDS)}")
+    return Cover(kind, *(ranges.get(name, _ANY) for name in "ksc"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,48 +71,57 @@ class Factors:
 
 @dataclass(frozen=True, slots=True)
 class KernelModel:
-    """Prices of one target from `coefficients` (milliseconds a unit, keys `COEFFICIENTS`) and `overhead_ms`."""
+    """Prices of one target from `coefficients` (milliseconds a unit, names as in `form`) and `overhead_ms`, once a network."""
 
     target: RuntimeTarget
     origin: str
     confidence: float
+    form: Form
+    covers: tuple[Cover, ...]
     overhead_ms: float
-    coefficients: dict[str, float]
+    coefficients: Mapping[str, float]
     factors: Factors
-    _prices: dict[BlockSpec, BlockPrice] = field(default_factory=dict, compare=False, repr=False)
+    _operators: dict[Operator, BlockPrice] = field(default_factory=dict, compare=False, repr=False)
+    _blocks: dict[BlockSpec, BlockPrice] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def overhead(self) -> Interval:
-        """Copies of the image and the logits, and the call itself: an intercept, never measured alone, hence the wide bounds."""
+        """The call itself and copies of image and logits: an intercept, never measured alone, hence the wide bounds."""
         low, high = self.factors.extrapolated_low, self.factors.extrapolated_high
         return Interval(self.overhead_ms, self.overhead_ms * low, self.overhead_ms * high)
 
+    @property
+    def spill(self) -> Spill:
+        """Nothing: what the weights cost is part of each kernel."""
+        return NO_SPILL
+
     def block(self, spec: BlockSpec) -> BlockPrice:
-        """Price of one block: the sum of its kernels."""
-        if spec not in self._prices:
-            total, covered_ms = Interval(0.0, 0.0, 0.0), 0.0
-            for operator in operators(spec):
-                for kernel in kernels(operator):
-                    price = self.kernel(kernel)
-                    total = total + price.interval
-                    covered_ms += price.covered_ms
-            self._prices[spec] = BlockPrice(total, covered_ms)
-        return self._prices[spec]
+        """Price of one block: the sum of its operators."""
+        if spec not in self._blocks:
+            self._blocks[spec] = _sum(self.operator(operator) for operator in operators(spec))
+        return self._blocks[spec]
+
+    def operator(self, operator: Operator) -> BlockPrice:
+        """Price of one operator: the sum of its kernels."""
+        if operator not in self._operators:
+            self._operators[operator] = _sum(self.kernel(kernel) for kernel in self.form.kernels(operator))
+        return self._operators[operator]
 
     def kernel(self, kernel: Operator) -> BlockPrice:
         """Price of one launch; `covered_ms` is all of it or nothing."""
-        ms = sum(self.coefficients[name] * amount for name, amount in work(kernel).items())
-        known = covered(kernel)
-        low = self.factors.low if known and not below_a_tile(kernel) else self.factors.extrapolated_low
+        ms = sum(self.coefficients[name] * amount for name, amount in self.form.work(kernel).items())
+        known = any(cover.holds(kernel) for cover in self.covers)
+        low = self.factors.low if known else self.factors.extrapolated_low
         high = self.factors.high if known else self.factors.extrapolated_high
         return BlockPrice(Interval(ms, ms * low, ms * high), ms if known else 0.0)
 
 
 def from_profile(profile: DeviceProfile, target: TargetProfile) -> KernelModel:
-    """The model that `target` describes under `parameters`: [coefficients], [interval].
+    """The model that `target` describes under `parameters`: form, covers, [coefficients], [interval].
 
     Raises:
-        DeviceError: a coefficient is missing, unknown or negative; the message names the file and the field.
+        DeviceError: a coefficient is missing, unknown or negative, or a cover is not one; the message names file and field.
+        UnknownNameError: there is no such form.
     """
     from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError
 
@@ -160,30 +137,33 @@ def from_profile(profile: DeviceProfile, target: TargetProfile) -> KernelModel:
 
     class Parameters(BaseModel):
         model_config = ConfigDict(extra="forbid")
+        form: str
+        covers: tuple[str, ...]
         coefficients: dict[str, NonNegativeFloat]
         interval: Coverage
 
     where = f"{Path(profile.path)}, parameters of {target.target}"
     try:
         found = Parameters.model_validate(dict(target.parameters))
+        covers = tuple(parse_cover(text) for text in found.covers)
     except ValidationError as error:
         raise DeviceError(f"{where}: {first_problem(error)}") from error
-    expected = {"overhead_ms", *COEFFICIENTS}
-    if odd := expected ^ set(found.coefficients):
+    except DeviceError as error:
+        raise DeviceError(f"{where}: {error}") from error
+    form = kernel_forms.load(found.form)
+    if odd := {"overhead_ms", *form.coefficients} ^ set(found.coefficients):
         raise DeviceError(f"{where}: coefficients has missing or unknown names: {', '.join(sorted(odd))}")
     rest = {name: value for name, value in found.coefficients.items() if name != "overhead_ms"}
     bounds = found.interval
     factors = Factors(bounds.low_factor, bounds.high_factor, bounds.extrapolated_low_factor, bounds.extrapolated_high_factor)
-    return KernelModel(target.target, target.origin, bounds.confidence, found.coefficients["overhead_ms"], rest, factors)
+    return KernelModel(target.target, target.origin, bounds.confidence, form, covers, found.coefficients["overhead_ms"], rest, factors)
 
 
-def _whole(amount: int, tile: int) -> int:
-    """`amount` rounded up to whole tiles."""
-    return -(-amount // tile) * tile
-
-
-def _clamp(value: int, bounds: tuple[int, int]) -> int:
-    return min(max(value, bounds[0]), bounds[1])
+def _sum(prices: Iterable[BlockPrice]) -> BlockPrice:
+    total, covered_ms = Interval(0.0, 0.0, 0.0), 0.0
+    for price in prices:
+        total, covered_ms = total + price.interval, covered_ms + price.covered_ms
+    return BlockPrice(total, covered_ms)
 
 
 PLUGIN = from_profile

@@ -1,30 +1,51 @@
-"""Latency from a table of measured blocks: the calibrated sum of its rows. Answers for the table's own target only."""
+"""Latency from a table of measured blocks: the calibrated sum of its rows. Answers for the table's own target only.
+
+What the table does not hold is taken from between its rows (pruned blocks: fewer hidden channels), or from a kernel model
+that is fitted to all of them; either widens the interval and does not count as covered.
+"""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hardware_profiles import table_file
+from hardware_profiles import THIS_MACHINE, table_file
 from hardware_profiles.table_file import Calibration, Table, Timing
+from latency_models import fitting, kernel_forms
+from latency_models.fitting import Row
+from latency_models.kernel_model import Cover, Factors, KernelModel
 from nas.core.device import DeviceProfile, RuntimeTarget, TargetProfile
 from nas.core.errors import DeviceError, TargetMismatchError
-from nas.core.latency import BlockPrice, Interval
+from nas.core.latency import BlockPrice, Interval, Spill
 from nas.core.network import BlockSpec
+from nas.core.operators import Operator
+from nas.footprint import bytes_of
 from search_spaces.blocks import operators
 
-INTERPOLATED_LOW, INTERPOLATED_HIGH = 0.8, 1.25
+_EXACT = Factors(1.0, 1.0, 1.0, 1.0)
+"""A measured block has the bounds of the calibration."""
+
+_BETWEEN = Factors(0.8, 1.25, 0.8, 1.25)
 """What the bounds of a block between measured ones are multiplied with: an assumption, not a measurement."""
+
+FORM = "mobile_cpu"
+"""Kernel form that is fitted to the rows: tables are measured on processors."""
+
+FOLDS = 5
+"""Parts of the table that are left out in turn, to know how wrong the kernel model is."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookupTable:
-    """Prices of `target`: measured blocks as they are, pruned ones between their neighbours in hidden channels."""
+    """Prices of `target`: measured blocks as they are, others from what lies around them. `power_w` where it was measured."""
 
     target: RuntimeTarget
     origin: str
     calibration: Calibration
     rows: dict[BlockSpec, Timing]
     improve: str
+    power_w: float | None = None
     _families: dict[BlockSpec, list[BlockSpec]] = field(default_factory=dict, compare=False, repr=False)
+    _prices: dict[BlockSpec, BlockPrice] = field(default_factory=dict, compare=False, repr=False)
+    _fitted: list[KernelModel] = field(default_factory=list, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for spec in sorted(self.rows, key=lambda row: row.hidden_channels):
@@ -37,37 +58,88 @@ class LookupTable:
 
     @property
     def overhead(self) -> Interval:
-        """What a network costs beyond its blocks."""
-        return self._interval(self.calibration.offset_ms, 1.0, 1.0)
+        """The call that a network makes once and blocks in it share."""
+        return self._interval(self.calibration.join_ms)
+
+    @property
+    def spill(self) -> Spill:
+        """What weights beyond the cache cost."""
+        return Spill(self.calibration.cached_mb, self._interval(self.calibration.cold_ms_per_mb))
 
     def block(self, spec: BlockSpec) -> BlockPrice:
         """Price of one block: its share of a network's latency.
 
         Raises:
-            DeviceError: neither the block nor one that differs in hidden channels alone was measured.
+            DeviceError: the table holds too little to say anything of blocks that were not measured.
         """
-        if spec in self.rows:
-            ms = self.calibration.factor * self.rows[spec].median_ms
-            return BlockPrice(self._interval(ms, 1.0, 1.0), ms)
-        ms = self.calibration.factor * self._between(spec)
-        return BlockPrice(self._interval(ms, INTERPOLATED_LOW, INTERPOLATED_HIGH), 0.0)
+        if spec not in self._prices:
+            self._prices[spec] = self._block(spec)
+        return self._prices[spec]
 
-    def _between(self, spec: BlockSpec) -> float:
-        """Milliseconds by linear interpolation in hidden channels, or by MACs beyond the outermost measured block."""
+    def operator(self, operator: Operator) -> BlockPrice:
+        """Price of one operator, from the kernel model that fits the table's rows; never covered.
+
+        Raises:
+            DeviceError: as `block`.
+        """
+        kernel_model = self.kernel_model()
+        return self._price(kernel_model.operator(operator).interval.ms, (operator,), kernel_model.factors)
+
+    def kernel_model(self) -> KernelModel:
+        """The kernel model that fits the rows, with the interval that left-out rows gave it.
+
+        Raises:
+            DeviceError: the table has too few rows to fit one.
+        """
+        if not self._fitted:
+            if len(self.rows) < 20:
+                few = f"the latency table of {self.target} has {len(self.rows)} rows, too few to price anything else"
+                raise DeviceError(f"{few}; run: {self.improve}")
+            form = kernel_forms.load(FORM)
+            rows = [Row(str(i), str(i % FOLDS), operators(spec), timing.p10_ms) for i, (spec, timing) in enumerate(self.rows.items())]
+            found = fitting.fit(form, rows)
+            factors = Factors(found.low_factor, found.high_factor, found.low_factor, found.high_factor)
+            coefficients = {name: value for name, value in found.coefficients.items() if name != fitting.OVERHEAD}
+            covers: tuple[Cover, ...] = ()
+            intercept = found.coefficients[fitting.OVERHEAD]
+            self._fitted.append(KernelModel(self.target, "calibrated", self.confidence, form, covers, intercept, coefficients, factors))
+        return self._fitted[0]
+
+    def _block(self, spec: BlockSpec) -> BlockPrice:
+        saved_ms, of = self.calibration.join_ms, operators(spec)
+        if spec in self.rows:
+            found = self._price(self.rows[spec].p10_ms, of, _EXACT, saved_ms)
+            return replace(found, covered_ms=found.interval.ms)
+        between_ms = self._between(spec)
+        if between_ms is not None:
+            return self._price(between_ms, of, _BETWEEN, saved_ms)
+        kernel_model = self.kernel_model()
+        return self._price(kernel_model.overhead_ms + kernel_model.block(spec).interval.ms, of, kernel_model.factors, saved_ms)
+
+    def _price(self, alone_ms: float, of: tuple[Operator, ...], widened: Factors, saved_ms: float = 0.0) -> BlockPrice:
+        """What takes `alone_ms` in a session of its own, of which a network saves `saved_ms`; not covered."""
+        ms = max(0.0, self.calibration.factor * alone_ms - saved_ms)
+        low, high = self.calibration.low_factor * widened.low, self.calibration.high_factor * widened.high
+        weights_mb = sum(operator.weights for operator in of) * bytes_of(self.target.precision) / 1e6
+        return BlockPrice(Interval(ms, ms * low, ms * high), 0.0, weights_mb)
+
+    def _between(self, spec: BlockSpec) -> float | None:
+        """Milliseconds alone by linear interpolation in hidden channels, or by MACs just beyond the outermost measured block."""
         family = self._families.get(_family(spec), [])
-        if not family:
-            raise DeviceError(f"the latency table of {self.target} has nothing near {spec}; run: {self.improve}")
         below = [row for row in family if row.hidden_channels < spec.hidden_channels]
         above = [row for row in family if row.hidden_channels > spec.hidden_channels]
         if below and above:
             left, right = below[-1], above[0]
             share = (spec.hidden_channels - left.hidden_channels) / (right.hidden_channels - left.hidden_channels)
-            return (1 - share) * self.rows[left].median_ms + share * self.rows[right].median_ms
+            return (1 - share) * self.rows[left].p10_ms + share * self.rows[right].p10_ms
+        if not family:
+            return None
         nearest = below[-1] if below else above[0]
-        return self.rows[nearest].median_ms * _macs(spec) / _macs(nearest)
+        call_ms = self.calibration.join_ms / self.calibration.factor
+        return call_ms + max(0.0, self.rows[nearest].p10_ms - call_ms) * _macs(spec) / _macs(nearest)
 
-    def _interval(self, ms: float, low: float, high: float) -> Interval:
-        return Interval(ms, ms * self.calibration.low_factor * low, ms * self.calibration.high_factor * high)
+    def _interval(self, ms: float) -> Interval:
+        return Interval(ms, ms * self.calibration.low_factor, ms * self.calibration.high_factor)
 
 
 def from_profile(profile: DeviceProfile, target: TargetProfile) -> LookupTable:
@@ -78,20 +150,23 @@ def from_profile(profile: DeviceProfile, target: TargetProfile) -> LookupTable:
         TargetMismatchError: the table was measured on another machine or with another runtime, precision or threads.
     """
     path = table_file.path_of(Path(profile.path), target.target)
+    improve = target.improve or profile.improve
     if not path.exists():
-        raise DeviceError(f"{target.target} is not measured yet; run: {profile.improve}")
+        raise DeviceError(f"{target.target} is not measured yet; run: {improve}")
     table = table_file.read(path)
-    check(table, target.target, path, profile.improve)
-    return LookupTable(target.target, target.origin, table.head.calibration, table.rows, profile.improve)
+    check(table, target.target, path, improve)
+    return LookupTable(target.target, target.origin, table.head.calibration, table.rows, improve, table.head.power_w)
 
 
 def check(table: Table, target: RuntimeTarget, path: Path, improve: str) -> None:
-    """Lets a table through that was measured for `target` on this machine.
+    """Lets a table through that was measured for `target`; one of the machine in hand must have been measured on it.
 
     Raises:
         TargetMismatchError: it was not; the message names both.
     """
-    asked, has = f"{target} on {table_file.machine()}", f"{table.head.target} on {table.head.machine}"
+    asked, has = str(target), str(table.head.target)
+    if target.device == THIS_MACHINE:
+        asked, has = f"{asked} on {table_file.machine()}", f"{has} on {table.head.machine}"
     if asked != has:
         raise TargetMismatchError(f"{path} holds {has}, not {asked}; run: {improve} --fresh")
 

@@ -2,14 +2,15 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas import power
 from nas.core.pareto import front
 from nas.core.result import CandidateResult, InputFormat, Pick, RunResult, Step
-from nas.core.units import format_latency
+from nas.core.units import format_energy, format_latency, format_size
 from nas.problem import Problem
 
 if TYPE_CHECKING:
@@ -82,8 +83,11 @@ def _candidates(problem: Problem, records: "Sequence[Record]") -> tuple[Candidat
             record.latency.high_ms,
             record.macs,
             record.evaluation.params if record.evaluation else None,
-            problem.budget.holds(record.latency),
+            problem.budget.holds(record.costs),
             record.architecture in best,
+            record.costs.size_mb,
+            record.costs.memory_mb,
+            record.costs.energy_mj,
         )
         for record in records
     )
@@ -101,14 +105,25 @@ def _milliseconds(step: Step) -> float:
 
 
 def _over_budget(problem: Problem, picks: Sequence[Pick]) -> tuple[str, ...]:
-    """A sentence for every version whose latency, once known better, is beyond the budget."""
+    """A sentence for every version and every limit that it is beyond, once its costs are known better."""
     return tuple(
-        f"{pick.architecture.id} {step.name} takes up to {format_latency(step.latency.total.high_ms)} ({step.latency.origin}), "
-        f"which is beyond the budget of {problem.budget}: do not ship this version."
+        f"{pick.architecture.id} {step.name} {_SAYS[metric](step)}, which is beyond the budget of {problem.budget.say(metric)}: "
+        f"do not ship this version."
         for pick in picks
         for step in pick.steps
-        if step.latency is not None and not problem.budget.holds(step.latency.total)
+        for metric, overrun in problem.budget.violations(step.costs).items()
+        if overrun > 0.0
     )
+
+
+_SAYS: Mapping[str, Callable[[Step], str]] = {
+    "latency": lambda step: (
+        f"takes up to {format_latency(step.costs.bound('latency') or 0.0)} ({step.latency.origin if step.latency else ''})"
+    ),
+    "size": lambda step: f"is a file of {format_size(step.size_mb)}",
+    "memory": lambda step: f"needs {format_size(step.memory_mb or 0.0)} for its activations (predicted)",
+    "energy": lambda step: f"takes up to {format_energy(step.costs.energy_high_mj or 0.0)}",
+}
 
 
 def _not_measured(problem: Problem) -> tuple[str, ...]:
@@ -119,5 +134,7 @@ def _not_measured(problem: Problem) -> tuple[str, ...]:
             f"No network of this run was timed on {problem.device.title}: latencies are {problem.model.origin} for {target}. "
             f"To better them: {problem.device.improve}"
         )
-    found.append("Power, energy and peak memory were not measured.")
+    if power.of(problem.device, target) is None:
+        found.append("Energy: no power was measured on this device, so none is stated.")
+    found.append("Peak memory is predicted from the lifetimes of tensors, weights not included; it was not measured in this run.")
     return tuple(found)

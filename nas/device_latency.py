@@ -4,18 +4,17 @@ import statistics
 from dataclasses import replace
 from pathlib import Path
 
-from latency_models.timing import time_models
+from hardware_profiles import THIS_MACHINE
+from latency_models.hosts import Request
+from latency_models.hosts.local import LocalHost
 from nas.core.device import DeviceProfile
 from nas.core.latency import Interval, LatencyEstimate, LatencyModel, estimate
 from nas.core.network import NetworkSpec
 from nas.finishing import Latency
 
-THIS_MACHINE = "local"
-"""Name of the profile that stands for the machine in hand."""
-
 REPEATS = 6
 CONFIDENCE = 1 - 2 * 0.5**REPEATS
-"""Lowest and highest of n medians enclose the true median with this probability, whatever the distribution."""
+"""Lowest and highest of n figures enclose their true median with this probability, whatever the distribution."""
 
 
 def latency_of_files(device: DeviceProfile, model: LatencyModel) -> Latency:
@@ -25,8 +24,9 @@ def latency_of_files(device: DeviceProfile, model: LatencyModel) -> Latency:
 
 def _measured(model: LatencyModel) -> Latency:
     def latency(precision: str, path: Path, network: NetworkSpec) -> tuple[LatencyEstimate | None, str]:
-        medians = [timing.median_ms for timing in time_models([path] * REPEATS, threads=model.target.threads)]
-        total = Interval(statistics.median(medians), min(medians), max(medians))
+        reports = LocalHost().stream([path] * REPEATS, Request(threads=model.target.threads))
+        found = [report.p10_ms for report in reports]
+        total = Interval(statistics.median(found), min(found), max(found))
         target = replace(model.target, precision=precision)
         return LatencyEstimate(total, (("whole network", total),), "measured", 1.0, CONFIDENCE, target), ""
 

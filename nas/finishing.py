@@ -2,16 +2,18 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nas import compressors, runtimes, tuning
+from nas import compressors, footprint, runtimes, tuning
 from nas.accuracy.supernet import count_macs
 from nas.compressors import CompressionError, Evidence, FileCompressor
 from nas.core.architecture import Architecture
+from nas.core.budget import Budget, Costs
+from nas.core.device import RuntimeTarget
 from nas.core.latency import LatencyEstimate
 from nas.core.network import NetworkSpec
 from nas.core.result import Pick, Step
@@ -32,7 +34,10 @@ Latency = Callable[[str, Path, NetworkSpec], tuple[LatencyEstimate | None, str]]
 
 @dataclass(frozen=True, slots=True)
 class Finisher:
-    """What every pick of a run is finished with: all images, and names of file compressors."""
+    """What every pick of a run is finished with: all images, and names of file compressors.
+
+    `power_w` gives the watts that were measured beside the latencies of a target, or None.
+    """
 
     space: SearchSpace
     data: ImageData
@@ -40,6 +45,8 @@ class Finisher:
     compressors: tuple[str, ...]
     max_opset: int
     latency: Latency
+    power_w: Callable[[RuntimeTarget], float | None]
+    budget: Budget
     folder: RunFolder
 
     def finish(self, architecture: Architecture, inherited_accuracy: float) -> Pick:
@@ -64,7 +71,7 @@ class Finisher:
             networks["fp32"].spec.resolution,
             inherited_accuracy,
             tuple(steps),
-            recommend(steps),
+            recommend(steps, self.budget),
             tuple(notes),
             round(time.perf_counter() - started, 2),
         )
@@ -89,14 +96,15 @@ class Finisher:
         runtime = runtimes.load("onnxruntime")
         test = self._images(self.data.test, network)
         validation = self._images(self.data.validation, network)
-        agreement = runtime.compare(path, network, test)
+        logits = runtime.logits(path, test)
+        agreement = runtimes.agreement(logits, network, test)
         latency, note = self.latency(precision, path, network.spec)
         macs, _ = count_macs(network)
         return Step(
             name,
             str(path.relative_to(self.folder.path)),
             runtime.accuracy(path, validation, self.data.validation.labels),
-            runtime.accuracy(path, test, self.data.test.labels),
+            float((logits.argmax(axis=1) == self.data.test.labels.numpy()).mean()),
             latency,
             note,
             macs,
@@ -104,14 +112,29 @@ class Finisher:
             runtimes.size_mb(path),
             agreement.agreement,
             agreement.max_difference,
+            footprint.memory_mb(network.spec, precision),
+            self.power_w(latency.target) if latency else None,
         )
 
     def _images(self, split: Split, network: Network) -> "np.ndarray[Any, np.dtype[np.float32]]":
         return normalise(split.images, self.data, network.spec.resolution).numpy()
 
 
-def recommend(steps: Sequence[Step]) -> str:
-    """Name of the fastest version that keeps the fp32 version's validation accuracy within a point; fp32 leads ties."""
+def recommend(steps: Sequence[Step], budget: Budget) -> str:
+    """Name of the fastest version that keeps the fp32 version's validation accuracy within a point; fp32 leads ties.
+
+    Of the versions within all of `budget`, if there are any; else of those that would be if they were as slow as fp32.
+    Should none of them keep the accuracy, or none have a known latency, it is the most accurate.
+    """
     floor = steps[0].validation_accuracy - ALLOWED_LOSS
-    good = [step for step in steps if step.latency is not None and step.validation_accuracy >= floor]
-    return min(good, key=lambda step: step.latency.total.high_ms if step.latency else float("inf")).name if good else steps[0].name
+    fitting = [step for step in steps if budget.holds(step.costs)]
+    likely = [step for step in steps if step.latency is None and budget.holds(_as_slow_as(steps[0], step))]
+    pool = fitting or likely or steps
+    good = [step for step in pool if step.latency is not None and step.validation_accuracy >= floor]
+    if good:
+        return min(good, key=lambda step: step.latency.total.high_ms if step.latency else float("inf")).name
+    return max(pool, key=lambda step: step.validation_accuracy).name if pool is not steps else steps[0].name
+
+
+def _as_slow_as(base: Step, step: Step) -> Costs:
+    return replace(step.costs, latency=base.costs.latency, power_w=base.power_w)

@@ -1,92 +1,153 @@
-"""`python -m nas.measure`: times the blocks of a search space on the machine in hand and writes its latency table."""
+"""`python -m nas.measure`: times the blocks of a search space on a device and writes its latency table."""
 
 import sys
-from pathlib import Path
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nas.cli import messages, output, run
-from nas.core.errors import DeviceError, MeasurementError
+
+if TYPE_CHECKING:
+    from latency_models.hosts import Host
+    from nas.measuring.job import Job
 
 app = typer.Typer(add_completion=False)
 
-SECONDS_A_TIMING = 0.25
-"""Rough time of one timing, its share of exporting included; only for the estimate of `--dry-run`."""
+SECONDS_A_TIMING, SECONDS_A_FILE, SECONDS_A_MMAC = 0.06, 0.08, 0.005
+"""Rough cost of a timing, of writing a file, and what a model's size adds to a timing; for the estimate of `--dry-run`."""
 
-NOISY_PERCENT = 10.0
+NOISY_PERCENT = 6.0
 """Held-out error above which something else was probably using the processor."""
+
+SMALL_PX = 32
+"""Spaces of at most this resolution are taken to be for grey images in 10 classes, others for colour in 1000."""
 
 
 @app.command(
-    epilog="Examples: python -m nas.measure --device local · python -m nas.measure --space mobile_shuffle --channels 3 --classes 1000 · "
-    "python -m nas.measure --quick --dry-run"
+    epilog="Examples: python -m nas.measure · python -m nas.measure --precision int8 --threads 2 · "
+    "python -m nas.measure --space mobile_shuffle --dry-run · "
+    "python -m nas.measure --device my-pi --target ssh://pi@raspberrypi.local · "
+    "python -m nas.measure --runtime onnxruntime-web · python -m nas.measure --check"
 )
 def main(
-    device: Annotated[str, typer.Option(help="Device whose runtime is on this machine: a name or a path to a .toml file.")] = "local",
+    device: Annotated[str, typer.Option(help="Name of the device, or a path to its .toml file; a new name gets a new file.")] = "local",
+    target: Annotated[str, typer.Option(help="Where it is: local, or ssh://user@host[:port][/dir].")] = "local",
+    runtime: Annotated[str, typer.Option(help="onnxruntime, litert, or onnxruntime-web (local only).")] = "onnxruntime",
+    provider: Annotated[str, typer.Option(help="Execution provider of ONNX Runtime: cpu, cuda, tensorrt, xnnpack...")] = "cpu",
+    precision: Annotated[str, typer.Option(help="Numbers that are computed with: fp32 or int8.")] = "fp32",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of one run.")] = 1,
     space: Annotated[str, typer.Option(help="Search space whose blocks are measured.")] = "mobile_shuffle_32",
-    channels: Annotated[int, typer.Option(min=1, help="Channels of the images: 1 grey, 3 colour.")] = 1,
-    classes: Annotated[int, typer.Option(min=2, help="Outputs of the networks.")] = 10,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of one run; the device must have a target with that many.")] = 1,
-    precision: Annotated[str, typer.Option(help="Numbers that are measured: fp32.")] = "fp32",
-    passes: Annotated[int | None, typer.Option(min=1, help="Passes over all blocks; the median counts. 3, or 1 with --quick.")] = None,
-    quick: Annotated[bool, typer.Option(help="0.1 s a block instead of up to 1 s: a first idea, wider intervals.")] = False,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help=f"Channels of the images; 1 for spaces up to {SMALL_PX} px, else 3.", show_default=False)
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(min=2, help=f"Outputs of the networks; 10 for spaces up to {SMALL_PX} px, else 1000.", show_default=False)
+    ] = None,
+    passes: Annotated[int | None, typer.Option(min=1, help="Passes over all models; the best counts. 3, or 1 with --quick.")] = None,
+    quick: Annotated[bool, typer.Option(help="One pass, fewer whole networks: a first idea, wider intervals.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Say what would be measured and how long it would take, and stop.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Discard an unfinished measurement instead of continuing it.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Begin again instead of adding to what is there.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Measure a few networks again and say whether the table still holds.")] = False,
 ) -> None:
-    """Time every block of a search space on this machine and write its latency table.
+    """Time every block of a search space on a device and write its latency table.
 
-    Latencies are milliseconds for one image. Blocks are exported to ONNX and timed one by one, pinned to a core, until the
-    median is known within 2 % (5 % with --quick); whole networks calibrate their sum and give the interval. Ctrl-C loses
-    nothing: the same command continues.
+    Latencies are milliseconds for one image. Blocks are timed one by one, pinned to cores, in random order between runs of a
+    sentinel network: where that drifts by 5 %, what lies between is measured again. Whole networks calibrate the blocks' sum
+    and give the interval. Ctrl-C, a cut connection or a dead battery lose one model at most: the same command continues.
     """
-    import hardware_profiles
     import search_spaces
+    from latency_models.hosts import connect
+    from nas.measuring.job import FULL, QUICK, Job
+    from nas.measuring.target import Asked, find
 
-    profile = hardware_profiles.load(device)
-    targets = [each for each in profile.targets if (each.target.precision, each.target.threads) == (precision, threads)]
-    if not targets or targets[0].model != "lookup_table":
-        have = "; ".join(str(each.target) for each in profile.targets)
-        raise DeviceError(f"{device} has no table to measure for {precision} with {threads} thread(s) on this machine, only: {have}")
-    target = targets[0].target
-    if (target.runtime, precision) != ("onnxruntime", "fp32"):
-        raise MeasurementError(f"only onnxruntime fp32 can be measured here, {device} asks for {target.runtime} {precision}")
     found_space = search_spaces.load(space)
-
-    from hardware_profiles import table_file
-    from nas.measurement import FULL, QUICK, Job, measure, read_journal, with_passes
-
+    small = found_space.resolutions[-1] <= SMALL_PX
     plan = QUICK if quick else FULL
-    plan = with_passes(plan, passes) if passes else plan
+    plan = replace(plan, passes=passes) if passes else plan
     command = " ".join(["python -m nas.measure", *sys.argv[1:]])
-    table = table_file.path_of(Path(profile.path), target)
-    job = Job(target, found_space, channels, classes, plan, table, profile.max_onnx_opset, command)
-    if fresh and not dry_run:
-        job.journal.unlink(missing_ok=True)
-    total = job.timings
-    if dry_run:
-        left = total - sum(len(found) for found in read_journal(job).values()) if not fresh else total
-        output.print(f"{target}: {len(job.items())} blocks and networks of {found_space.key} in {plan.passes} pass(es)", soft_wrap=True)
-        output.print(f"{left} of {total} timings left, about {left * SECONDS_A_TIMING / 60:.0f} min, into {table}", soft_wrap=True)
-        return
+    host = connect(target)
+    try:
+        found = find(Asked(device, target, runtime, provider, precision, threads), host, may_write=not (dry_run or check))
+        images = channels or (1 if small else 3), classes or (10 if small else 1000)
+        job = Job(found.target, found.machine, found_space, *images, plan, found.table, found.max_onnx_opset, command, provider)
+        if check:
+            _check(job, host)
+        elif dry_run:
+            _dry_run(job, fresh)
+        else:
+            if fresh:
+                job.discard()
+            _measure(job, host)
+    finally:
+        host.close()
 
+
+def _measure(job: "Job", host: "Host") -> None:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from nas.measuring.job import measure
+
+    if job.complete:
+        output.print(
+            f"{job.table} holds all of {job.space.key}. --check looks whether it still holds, --fresh begins again.", soft_wrap=True
+        )
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left:"), TimeRemainingColumn())
     with Progress(*columns, console=messages) as progress:
-        task = progress.add_task(f"timing {space} on {device}", total=total)
-        head = measure(job, lambda steps: progress.advance(task, steps)).head
-    output.print(f"wrote {table}", soft_wrap=True)
+        task = progress.add_task(f"timing {job.space.name} on {job.target.device}", total=None)
+        head = measure(job, host, lambda done, of: progress.update(task, completed=done, total=of)).head
+    terms, error = head.calibration, head.error
+    cold = f" + {terms.cold_ms_per_mb:.4f} ms for each MB of weights beyond {terms.cached_mb:g}" if terms.cold_ms_per_mb else ""
+    output.print(f"wrote {job.table}", soft_wrap=True)
     output.print(
-        f"whole networks = {head.calibration.factor:.3f} x sum of blocks + {head.calibration.offset_ms:.4f} ms; "
-        f"error on {head.error.rows} held-out networks {head.error.mape_percent} % (MACs alone: {head.error.baseline_mape_percent} %)",
+        f"whole networks = {terms.factor:.3f} x sum of blocks - {terms.join_ms:.4f} ms a join{cold}; error on {error.rows} held-out "
+        f"networks {error.mape_percent} % (MACs alone: {error.baseline_mape_percent} %), interval {100 * terms.low_factor - 100:+.1f} to "
+        f"{100 * terms.high_factor - 100:+.1f} % at {terms.confidence:.0%}",
         soft_wrap=True,
     )
-    if head.error.mape_percent > NOISY_PERCENT:
+    if error.mape_percent > NOISY_PERCENT:
         messages.print(
-            f"that error is large (a quiet machine reaches {NOISY_PERCENT:.0f} %): close other programs and run the command again",
+            f"that error is large (a quiet machine reaches {NOISY_PERCENT:.0f} %): close other programs, fix the clocks, and run the "
+            "command again with --fresh",
             soft_wrap=True,
         )
+
+
+def _dry_run(job: "Job", fresh: bool) -> None:
+    from nas.measuring.journal import Journal
+    from search_spaces import blocks
+
+    items = job.items(fresh)
+    done = {} if fresh else Journal(job.journal, job.title).done()
+    seconds = 0.0
+    for item, spec in items.items():
+        operators = [operator for block in getattr(spec, "blocks", (spec,)) for operator in blocks.operators(block)]
+        left = sum((item, number) not in done for number in range(job.plan.passes))
+        mmacs = sum(operator.macs for operator in operators) / 1e6
+        seconds += SECONDS_A_FILE * (left > 0) + left * (SECONDS_A_TIMING + SECONDS_A_MMAC * mmacs)
+    total = len(items) * job.plan.passes
+    counted = f"{len(items) - len(job.networks())} blocks and {len(job.networks())} whole networks"
+    output.print(f"{job.target}: {counted} of {job.space.key} to time, in {job.plan.passes} pass(es)", soft_wrap=True)
+    left = total - sum(item in items and number < job.plan.passes for item, number in done)
+    output.print(
+        f"{left} of {total} timings left, about {seconds / 60:.0f} min on a processor like a laptop's, into {job.table}", soft_wrap=True
+    )
+
+
+def _check(job: "Job", host: "Host") -> None:
+    """Says whether the table still holds; exit code 1 if not."""
+    from nas.measuring.check import DRIFT_PERCENT, check
+
+    found = check(job, host)
+    output.print(f"{found.table_target}, measured {found.when}, looked at again with {job.target.runtime_version}:", soft_wrap=True)
+    for name, was_ms, now_ms in found.networks:
+        output.print(f"  {name}: {was_ms:.3f} ms then, {now_ms:.3f} ms now ({100 * (now_ms / was_ms - 1):+.1f} %)")
+    holds = abs(found.drift_percent) <= DRIFT_PERCENT
+    verdict = "it still holds" if holds else "it holds no longer; run the command again with --fresh instead of --check"
+    output.print(f"median change {found.drift_percent:+.1f} % (up to {DRIFT_PERCENT:.0f} % counts as none): {verdict}", soft_wrap=True)
+    if not holds:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":

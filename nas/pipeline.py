@@ -6,10 +6,11 @@ when the same command is given again. Torch, Optuna and Ray are imported only wh
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nas import data_sources, executors
+from nas import data_sources, executors, power
 from nas.core.errors import StudyError
 from nas.core.result import InputFormat, Pick, RunResult
 from nas.data_sources import Parts
@@ -139,7 +140,8 @@ def finish(
     # Only now, with nothing else running: compressors choose by timing, and files may be timed.
     calibration = calibration_data(data, settings.calibration_images)
     latency = latency_of_files(device, problem.model)
-    finisher = Finisher(problem.space, data, calibration, converters, device.max_onnx_opset, latency, folder)
+    watts = partial(power.of, device)
+    finisher = Finisher(problem.space, data, calibration, converters, device.max_onnx_opset, latency, watts, problem.budget, folder)
     with display.bar("Exporting and checking", len(missing)) as bar:
         for number, record in enumerate(missing, start=1):
             assert record.evaluation is not None, "only evaluated candidates are picked"

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import hardware_profiles
 import latency_models
 import search_spaces
-from nas import feasibility
+from nas import feasibility, footprint, power
 from nas.core import plugins
 from nas.core.architecture import Architecture
-from nas.core.budget import Budget
+from nas.core.budget import Budget, Costs
 from nas.core.device import DeviceProfile
-from nas.core.latency import LatencyEstimate, LatencyModel, estimate
+from nas.core.latency import LatencyModel, estimate
 from nas.core.network import NetworkSpec
 from nas.core.space import SearchSpace
 from nas.settings import RunSettings
@@ -33,7 +33,7 @@ class Question:
         Raises:
             InfeasibleBudgetError: no network of the space fits the budget.
         """
-        findings = feasibility.check(self.space, self.model, self.budget, channels, classes)
+        findings = feasibility.check(self.space, self.model, self.budget, channels, classes, power.of(self.device, self.model.target))
         return Problem(self.settings, self.device, self.model, self.space, self.budget, channels, classes, findings)
 
 
@@ -50,13 +50,19 @@ class Problem:
     classes: int
     findings: tuple[str, ...]
 
+    @property
+    def power_w(self) -> float | None:
+        """Watts that were measured beside the latencies; None where none were."""
+        return power.of(self.device, self.model.target)
+
     def network(self, architecture: Architecture) -> NetworkSpec:
         """The network that `architecture` stands for on these images."""
         return self.space.network(architecture, self.channels, self.classes)
 
-    def price(self, architecture: Architecture) -> LatencyEstimate:
-        """Latency of `architecture` on the device."""
-        return estimate(self.model, self.network(architecture))
+    def price(self, architecture: Architecture) -> Costs:
+        """What `architecture` costs on the device, at the precision that the device's latencies are known for."""
+        network = self.network(architecture)
+        return footprint.costs(network, estimate(self.model, network).total, self.model.target.precision, self.power_w)
 
     def macs(self, architecture: Architecture) -> int:
         """Multiply-accumulates of `architecture`."""
@@ -67,9 +73,14 @@ def ask(settings: RunSettings) -> Question:
     """The question that `settings` ask; reads no data.
 
     Raises:
-        NasError: there is no device, space or strategy of the name given, or the device cannot be priced.
+        NasError: there is no device, space or strategy of the name given, the device cannot be priced, or its energy is
+            limited and nobody measured its power.
     """
     device = hardware_profiles.load(settings.device)
     space = search_spaces.load(settings.space)
     plugins.find("nas.strategies", settings.strategy, "strategy")
-    return Question(settings, device, latency_models.load(device), space, Budget(settings.budget_ms))
+    model = latency_models.load(device)
+    budget = Budget(settings.budget_ms, settings.max_size_mb, settings.max_memory_mb, settings.max_energy_mj)
+    if budget.energy_mj is not None:
+        power.require(device, model.target)
+    return Question(settings, device, model, space, budget)

@@ -3,12 +3,12 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from nas.cli import epilog, messages, publish, run
-from nas.core.units import parse_latency_ms
+from nas.core.units import parse_energy_mj, parse_latency_ms, parse_size_mb
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -17,12 +17,14 @@ EXAMPLES = """
 
   python -m nas.search --device jetson-nano --budget 20ms
 
+  python -m nas.search --device jetson-nano --budget 20ms --max-size 1MB --max-memory 512kB
+
   python -m nas.search --device local --budget 500us --data folder:photos --trials 200 --workers 2
 
   python -m nas.search --device jetson-nano --budget 20ms --executor ray --ray-address auto --workers 16
 
 The same command again continues a run that was stopped; more --trials extend one that is finished.
-Exit code 0: done; 2: wrong input; 3: no network of the space fits the budget; 130: stopped by Ctrl-C.
+Exit code 0: done; 2: wrong input; 3: no network of the space fits the limits; 130: stopped by Ctrl-C.
 """
 
 
@@ -32,6 +34,24 @@ def search(
     budget: Annotated[
         str, typer.Option(help="Latency limit per image with its unit, such as 20ms, 0.02s or 500us; held on the upper bound.")
     ],
+    max_size: Annotated[
+        str | None,
+        typer.Option(
+            help="Limit of a model file, such as 4MB, 512kB or 4MiB (MB: 10^6 bytes, MiB: 2^20), at the precision of the latencies.",
+            show_default=False,
+        ),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(help="Limit of the memory that one image's activations take at their peak, such as 64MB.", show_default=False),
+    ] = None,
+    max_energy: Annotated[
+        str | None,
+        typer.Option(
+            help="Limit of the energy per image, such as 50mJ or 0.05J, where power was measured; held on the upper bound.",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[str, typer.Option(help="Images: embedded (5,000 of Fashion-MNIST), idx:PATH, folder:PATH or hf:NAME.")] = "embedded",
     space: Annotated[str, typer.Option(help="Search space: a file in search_spaces/.")] = "mobile_shuffle_32",
     trials: Annotated[int, typer.Option(min=1, help="Distinct architectures to evaluate.")] = 48,
@@ -54,6 +74,11 @@ def search(
 ) -> None:
     """Finds small image networks that run within a latency budget on a device: searched, pruned, quantized, exported."""
     budget_ms = parse_latency_ms(budget)
+    limits: dict[str, Any] = {
+        "max_size_mb": parse_size_mb(max_size) if max_size else None,
+        "max_memory_mb": parse_size_mb(max_memory) if max_memory else None,
+        "max_energy_mj": parse_energy_mj(max_energy) if max_energy else None,
+    }
     from nas.allocator import keep_freed_memory
 
     keep_freed_memory()
@@ -64,6 +89,7 @@ def search(
     settings = RunSettings(
         device=device,
         budget_ms=budget_ms,
+        **limits,
         data=data,
         space=space,
         strategy=strategy,
@@ -78,7 +104,8 @@ def search(
             "fine_tuning": settings.fine_tuning.changed(epochs=fine_tune_epochs),
         }
     )
-    folder = out or Path("runs") / f"{Path(device).stem}-{budget_ms:g}ms"
+    typed = "".join(f"-{name[4:].replace('_', '-')}-{limit:g}" for name, limit in limits.items() if limit is not None)
+    folder = out or Path("runs") / f"{Path(device).stem}-{budget_ms:g}ms{typed}"
     command = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
     execution = pipeline.Execution(executor, workers, ray_address, fresh, command)
     result = pipeline.search(settings, execution, folder, Terminal(messages))

@@ -49,6 +49,12 @@ class RunSettings(_Settings):
     """Name of a file in `hardware_profiles/`, or a path to one."""
     budget_ms: Annotated[float, Field(gt=0)]
     """Latency budget in milliseconds; held against the upper bound."""
+    max_size_mb: Annotated[float | None, Field(gt=0)] = None
+    """Largest model file in MB (10^6 bytes), at the precision of the device's latencies; None is no limit."""
+    max_memory_mb: Annotated[float | None, Field(gt=0)] = None
+    """Largest peak of the activations in MB (10^6 bytes); None is no limit."""
+    max_energy_mj: Annotated[float | None, Field(gt=0)] = None
+    """Most energy for one image in millijoules, held against the upper bound; None is no limit."""
     data: str = "embedded"
     """`embedded`, `idx:PATH`, `folder:PATH` or `hf:NAME`."""
     space: str = "mobile_shuffle_32"
@@ -74,8 +80,8 @@ class RunSettings(_Settings):
     """Validation images a candidate is scored on."""
 
     def save(self, path: Path) -> None:
-        """Writes the settings as TOML."""
-        atomic_write(path, tomli_w.dumps(self.model_dump()))
+        """Writes the settings as TOML, which has no word for "none": a limit that is not given is left out."""
+        atomic_write(path, tomli_w.dumps(self.model_dump(exclude_none=True)))
 
     @classmethod
     def read(cls, path: Path) -> "RunSettings":

@@ -26,10 +26,10 @@ from optuna.storages.journal import BaseJournalBackend, JournalFileBackend, Jour
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nas.core.architecture import Architecture
-from nas.core.budget import Budget
+from nas.core.budget import Budget, Costs
 from nas.core.errors import StudyError
 from nas.core.evaluation import Evaluation
-from nas.core.latency import Interval, LatencyEstimate
+from nas.core.latency import Interval
 from nas.core.space import SearchSpace
 
 FILE_NAME = "study.journal"
@@ -50,7 +50,7 @@ class Candidate:
 
     number: int
     architecture: Architecture
-    latency: LatencyEstimate
+    costs: Costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,15 @@ class Record:
 
     number: int
     architecture: Architecture
-    latency: Interval
+    costs: Costs
     macs: int
     evaluation: Evaluation | None
+
+    @property
+    def latency(self) -> Interval:
+        """Its latency, which a search always knows."""
+        assert self.costs.latency is not None, "whatever is asked about is priced"
+        return self.costs.latency
 
 
 class _Journal(BaseJournalBackend):
@@ -151,7 +157,7 @@ class SearchStudy:
     and what was evaluated before is told its known figures. The caller must have claimed the folder.
 
     Args:
-        price: latency of an architecture on the device.
+        price: what an architecture costs on the device; its latency is known.
         macs: multiply-accumulates of an architecture.
 
     Raises:
@@ -162,7 +168,7 @@ class SearchStudy:
         self,
         folder: Path,
         space: SearchSpace,
-        price: Callable[[Architecture], LatencyEstimate],
+        price: Callable[[Architecture], Costs],
         macs: Callable[[Architecture], int],
         budget: Budget,
         strategy: Callable[[int], optuna.samplers.BaseSampler],
@@ -208,7 +214,7 @@ class SearchStudy:
                     raise StudyError(
                         f"{self._barren} proposals in a row were known or beyond the budget of {self._budget}; {self._evaluated} "
                         f"architectures are evaluated, {self._trials} were asked for. "
-                        f"Give fewer --trials, or a wider --budget with another --out"
+                        f"Give fewer --trials, or wider limits with another --out"
                     )
                 candidate = self._propose()
                 if candidate is not None:
@@ -248,7 +254,8 @@ class SearchStudy:
         params = trial.params
         architecture = self._space.architecture([params[name] for name in self._distributions])
         candidate = Candidate(trial.number, architecture, self._price(architecture))
-        trial.set_constraint("latency", self._budget.violation(candidate.latency.total))
+        for metric, overrun in self._budget.violations(candidate.costs).items():
+            trial.set_constraint(metric, overrun)
         self._barren += 1
         if architecture in self._records:
             self._tell(trial, self._records[architecture])
@@ -256,7 +263,7 @@ class SearchStudy:
         if any(waiting.architecture == architecture for _, waiting in self._waiting.values()):
             self.study.tell(trial, state=TrialState.PRUNED)
             return None
-        if not self._budget.holds(candidate.latency.total):
+        if not self._budget.holds(candidate.costs):
             self._tell(trial, self._record(candidate, None))
             return None
         self._barren = 0
@@ -265,7 +272,7 @@ class SearchStudy:
 
     def _record(self, candidate: Candidate, evaluation: Evaluation | None) -> Record:
         macs = self._macs(candidate.architecture)
-        return Record(candidate.number, candidate.architecture, candidate.latency.total, macs, evaluation)
+        return Record(candidate.number, candidate.architecture, candidate.costs, macs, evaluation)
 
     def _tell(self, trial: Trial, record: Record) -> None:
         """Attributes first, then the state: a trial that is complete has everything."""
@@ -302,7 +309,7 @@ class SearchStudy:
         for _ in range(_DRAWS):
             params = random.ask(self._distributions).params
             architecture = self._space.architecture([params[name] for name in self._distributions])
-            if architecture not in known and self._budget.holds(self._price(architecture).total):
+            if architecture not in known and self._budget.holds(self._price(architecture)):
                 self.study.enqueue_trial(params)
                 return
 
@@ -352,9 +359,18 @@ def _to_attribute(record: Record) -> Mapping[str, Any]:
         "latency_ms": record.latency.ms,
         "latency_low_ms": record.latency.low_ms,
         "latency_high_ms": record.latency.high_ms,
+        "size_mb": record.costs.size_mb,
+        "memory_mb": record.costs.memory_mb,
+        "power_w": record.costs.power_w,
         "macs": record.macs,
         "evaluation": asdict(record.evaluation) if record.evaluation else None,
     }
+
+
+def _costs(told: Mapping[str, Any]) -> Costs:
+    """The costs in an attribute; runs of version 0.1 told the latency alone."""
+    latency = Interval(told["latency_ms"], told["latency_low_ms"], told["latency_high_ms"])
+    return Costs(latency, told.get("size_mb"), told.get("memory_mb"), told.get("power_w"))
 
 
 def _from_attribute(trial: FrozenTrial) -> Record:
@@ -363,7 +379,7 @@ def _from_attribute(trial: FrozenTrial) -> Record:
     return Record(
         told["number"],
         Architecture(told["space"], tuple(told["genes"])),
-        Interval(told["latency_ms"], told["latency_low_ms"], told["latency_high_ms"]),
+        _costs(told),
         told["macs"],
         Evaluation(**{**evaluation, "uncounted": tuple(evaluation["uncounted"])}) if evaluation else None,
     )

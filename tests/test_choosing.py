@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from nas.choosing import choose
 from nas.core.architecture import Architecture
+from nas.core.budget import Costs
 from nas.core.evaluation import Evaluation
 from nas.core.latency import Interval
 from nas.core.pareto import front
@@ -14,7 +15,7 @@ from nas.study import Record
 
 def record(number, accuracy, ms):
     evaluation = None if accuracy is None else Evaluation(accuracy, 1000, 100, (), 0.1)
-    return Record(number, Architecture("tiny@01234567", (number,)), Interval(ms, ms, ms), 1000, evaluation)
+    return Record(number, Architecture("tiny@01234567", (number,)), Costs(Interval(ms, ms, ms)), 1000, evaluation)
 
 
 FIGURES = st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 8).map(lambda n: n / 8)), st.integers(1, 9).map(float)), max_size=15)

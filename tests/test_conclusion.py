@@ -6,7 +6,7 @@ import pytest
 
 from nas.conclusion import Circumstances, conclude, environment
 from nas.core.architecture import Architecture
-from nas.core.budget import Budget
+from nas.core.budget import Budget, Costs
 from nas.core.device import DeviceProfile, TargetProfile
 from nas.core.evaluation import Evaluation
 from nas.core.latency import Interval, LatencyEstimate
@@ -40,7 +40,7 @@ def problem(model=DEVICE, findings=()):
 
 def record(number, architecture, ms, accuracy, uncounted=()):
     evaluation = None if accuracy is None else Evaluation(accuracy, 1000 * number, 100, uncounted, 0.1)
-    return Record(number, architecture, Interval(ms, 0.9 * ms, 1.1 * ms), 1000 * number, evaluation)
+    return Record(number, architecture, Costs(Interval(ms, 0.9 * ms, 1.1 * ms), 0.4, 0.1), 1000 * number, evaluation)
 
 
 def latency(ms, origin="estimated"):
@@ -109,7 +109,8 @@ def test_what_was_not_measured_is_said():
     assert said == (
         "No network of this run was timed on An abacus: latencies are estimated for abacus beads 1 fp32, 1 thread, "
         "batch 1. To better them: buy beads",
-        "Power, energy and peak memory were not measured.",
+        "Energy: no power was measured on this device, so none is stated.",
+        "Peak memory is predicted from the lifetimes of tensors, weights not included; it was not measured in this run.",
     )
     assert conclude(problem(Device(origin="measured")), RECORDS, (), CIRCUMSTANCES).not_measured == said[1:]
 

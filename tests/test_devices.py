@@ -1,47 +1,161 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+from rich.console import Console
+
 import hardware_profiles
+from nas import devices
+from nas.core.errors import DeviceError, UnknownNameError
+from nas.core.latency import BlockPrice, Interval
 
 ROOT = Path(__file__).parents[1]
+BOARD = """
+title = "A board"
+precisions = ["fp32", "fp16"]
+max_onnx_opset = 13
+compressors = []
+notes = "Made of [wood]."
+improve = "python -m nas.measure --device board"
+"""
+TARGET = """
+[[targets]]
+runtime = "onnxruntime"
+runtime_version = "1.31.1"
+precision = "fp32"
+threads = {threads}
+origin = "measured"
+model = "lookup_table"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of two devices: one that was never measured, and one whose file is torn."""
+    (tmp_path / "board.toml").write_text(BOARD + TARGET.format(threads=1) + TARGET.format(threads=2) + 'improve = "measure it"\n')
+    (tmp_path / "torn.toml").write_text("title = ")
+    monkeypatch.setattr(hardware_profiles, "FOLDER", tmp_path)
+    return tmp_path
 
 
 def command(*arguments):
     return subprocess.run([sys.executable, "-m", "nas.devices", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_every_device_is_listed_with_origin_and_error():
-    found = command()
-    assert found.returncode == 0 and found.stderr == ""
+def shown(monkeypatch, capsys, name=None, width=80):
+    monkeypatch.setattr(devices, "output", Console(width=width))
+    devices.main(name, as_json=False)
+    return capsys.readouterr().out
+
+
+def words(text):
+    return text.split()
+
+
+def as_json(capsys, name=None):
+    devices.main(name, as_json=True)
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_every_device_is_listed_and_every_figure_has_its_line(monkeypatch, capsys, width):
+    text = shown(monkeypatch, capsys, width=width)
+    assert max(map(len, text.splitlines())) <= width
     for name in hardware_profiles.names():
-        assert name in found.stdout
-    assert "calibrated" in found.stdout and "tensorrt 8.2" in found.stdout and "unseen networks" in found.stdout
+        assert f"\n{name}: " in text
+    nano, *_ = [line for line in text.splitlines() if line.startswith("  tensorrt ")]
+    error = hardware_profiles.load("jetson-nano").targets[0].error
+    assert "calibrated" in nano and f"{error.mape_percent:.1f}/{error.baseline_mape_percent:.1f}" in nano and "@95%" in nano
 
 
-def test_json_of_one_device_holds_the_same_facts():
-    found = json.loads(command("jetson-nano", "--json").stdout)
-    (target,) = found["targets"]
-    profile = hardware_profiles.load("jetson-nano")
-    assert target["error_percent"] == profile.targets[0].error.mape_percent and target["status"] == "ready"
+def test_json_of_one_device_holds_the_same_facts(capsys):
+    found = as_json(capsys, "jetson-nano")
+    target, profile = found["targets"][0], hardware_profiles.load("jetson-nano")
+    assert target["error_percent"] == profile.targets[0].error.mape_percent and target["status"] == found["status"] == "ready"
     assert target["interval_low_percent"] < 0 < target["interval_high_percent"] and target["confidence"] == 0.95
     assert found["max_onnx_opset"] == 13 and "int8" not in found["precisions"]
+    assert target["age_days"] is not None and target["table"] is None and target["machine"] is None
+
+
+def test_everything_is_said_of_one_device(monkeypatch, capsys):
+    text = " ".join(shown(monkeypatch, capsys, "jetson-nano").split())
+    profile = hardware_profiles.load("jetson-nano")
+    target = profile.targets[0]
+    for part in (profile.title, profile.notes, profile.improve, target.provenance.source, target.provenance.command, "no int8"):
+        assert " ".join(part.split()) in text
+    assert f"{target.error.mape_percent} % on {target.error.rows} networks" in text and "% at 95% confidence" in text
 
 
 def test_json_of_all_devices_is_a_list():
-    assert [device["name"] for device in json.loads(command("--json").stdout)] == list(hardware_profiles.names())
+    found = command("--json")
+    assert [device["name"] for device in json.loads(found.stdout)] == list(hardware_profiles.names()) and found.stderr == ""
 
 
-def test_a_device_that_was_not_measured_says_what_to_run(tmp_path):
-    (tmp_path / "local.toml").write_text((hardware_profiles.FOLDER / "local.toml").read_text())
-    found = command(str(tmp_path / "local.toml"))
-    text = " ".join(found.stdout.replace("│", " ").split())
-    assert found.returncode == 0 and "not measured yet; run: python -m nas.measure --device local" in text
-    (target,) = json.loads(command(str(tmp_path / "local.toml"), "--json").stdout)["targets"]
-    assert target["when"] is None and "not measured yet" in target["status"]
+def test_a_device_that_was_not_measured_says_what_to_run(folder, monkeypatch, capsys):
+    overview = [line.split() for line in shown(monkeypatch, capsys).splitlines()]
+    assert words("onnxruntime 1.31.1 fp32 1t not measured yet") in overview
+    assert words("onnxruntime 1.31.1 fp32 2t not measured yet; run: measure it") in overview
+    assert words("to improve: python -m nas.measure --device board") in overview
+    full = " ".join(shown(monkeypatch, capsys, "board").split())
+    assert "1 thread, batch 1 is not measured yet; run: python -m nas.measure --device board" in full
+    assert "Made of [wood]." in full and "fp32, fp16, no int8; ONNX opset up to 13; compressors: none" in full
+    first, second = as_json(capsys, "board")["targets"]
+    assert first["when"] is None and "not measured yet" in first["status"] and first["interval_low_percent"] is None
+    assert second["improve"] == "measure it" and first["improve"] == "python -m nas.measure --device board"
+
+
+def test_one_damaged_device_does_not_hide_the_others(folder, monkeypatch, capsys):
+    text = shown(monkeypatch, capsys, width=400)
+    assert "\nboard: A board" in text and "\ntorn: the device profile" in text and "cannot be read" in text
+    board, torn = as_json(capsys)
+    assert board["status"] == "ready" and "cannot be read" in torn["status"] and torn["targets"] == []
+    with pytest.raises(DeviceError, match="cannot be read"):
+        devices.main("torn", as_json=False)
+
+
+def test_a_damaged_table_is_shown_with_its_error(folder, monkeypatch, capsys):
+    (folder / "tables").mkdir()
+    (folder / "tables" / "board.onnxruntime.fp32.2t.csv").write_text("# no toml [\n")
+    text = shown(monkeypatch, capsys)
+    assert "board" in text and "damaged" in text and "torn: " in text
+    assert "damaged" in json.dumps(as_json(capsys)[0])
+
+
+@dataclass
+class Prices:
+    """A model by its two methods alone."""
+
+    blocks_ms: float | None
+    known: float
+
+    def block(self, spec):
+        if self.blocks_ms is None:
+            raise DeviceError("nothing near")
+        return BlockPrice(Interval(self.blocks_ms, 0.9 * self.blocks_ms, 1.2 * self.blocks_ms), self.known * self.blocks_ms)
+
+    def operator(self, operator):
+        wide = 2.0 if operator.kind == "dense" else 3.0
+        return BlockPrice(Interval(1.0, 0.5, wide), 0.0 if operator.kind == "add" else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("model", "bounds"),
+    [
+        (Prices(2.0, known=1.0), (-10.0, 20.0)),
+        (Prices(2.0, known=0.5), (-50.0, 100.0)),  # no block is covered as a whole: the narrowest of the operators that are
+        (Prices(None, known=1.0), (-50.0, 100.0)),
+        (Prices(0.0, known=1.0), (-50.0, 100.0)),
+    ],
+)
+def test_the_interval_is_that_of_what_a_model_knows_best(model, bounds):
+    assert devices._interval(model) == bounds
 
 
 def test_an_unknown_name_gets_the_nearest_in_one_sentence():
-    found = command("jetson-nanoo")
+    with pytest.raises(UnknownNameError, match="did you mean 'jetson-nano'"):
+        devices.main("jetson-nan", as_json=False)
+    found = command("jetson-nan")
     assert found.returncode == 2 and "did you mean 'jetson-nano'?" in found.stderr and found.stderr.count("\n") == 1

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import search_spaces
-from nas import feasibility
+from nas import feasibility, footprint
 from nas.core.budget import Budget
 from nas.core.errors import DeviceError, InfeasibleBudgetError
 from nas.core.latency import Interval, estimate
-from nas.core.units import format_latency, parse_latency_ms
+from nas.core.units import format_latency, parse_energy_mj, parse_latency_ms, parse_size_mb
 from tests.tiny import SPACE, Device
 
 DEVICE = Device()
@@ -108,3 +108,57 @@ def test_a_space_that_the_device_cannot_price_is_not_advised(spaces):
 def test_a_space_of_its_own_that_it_cannot_price_is_an_error(spaces):
     with pytest.raises(DeviceError, match="nothing near"):
         check(1000.0, Table(), WIDER)
+
+
+COSTS = {one: footprint.costs(SPACE.network(one, 1, 10), estimate(DEVICE, SPACE.network(one, 1, 10)).total, "fp32", 5.0) for one in EVERY}
+METRICS = ("size", "memory", "energy")
+
+
+def extreme(metric, pick):
+    return pick(costs.bound(metric) for costs in COSTS.values())
+
+
+def limited(**limits):
+    return feasibility.check(SPACE, DEVICE, Budget(SLOWEST_MS - 1e-6, **limits), 1, 10, power_w=5.0)
+
+
+def limit(metric, amount):
+    return {f"{metric}_{'mj' if metric == 'energy' else 'mb'}": amount}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_limit_below_the_least_of_the_space_is_refused_with_it(spaces, metric):
+    lowest = extreme(metric, min)
+    with pytest.raises(InfeasibleBudgetError) as caught:
+        limited(**limit(metric, 0.999 * lowest))
+    parse = parse_energy_mj if metric == "energy" else parse_size_mb
+    message = str(caught.value)
+    wanted = parse(message.rpartition(f"Give --max-{metric} ")[2].removesuffix(" or more"))
+    assert lowest <= wanted <= 1.02 * lowest + 0.0001
+    assert any(SPACE.describe(one) in message for one, costs in COSTS.items() if costs.bound(metric) == pytest.approx(lowest))
+    limited(**limit(metric, wanted))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_limit_that_some_keep_and_some_do_not_needs_no_words_and_one_that_all_keep_does(spaces, metric):
+    lowest, highest = extreme(metric, min), extreme(metric, max)
+    assert limited(**limit(metric, (lowest + highest) / 2)) == ()
+    (sentence,) = limited(**limit(metric, 1.001 * highest))
+    assert "limits nothing" in sentence and Budget(1.0, **limit(metric, highest)).say(metric).split()[0] in sentence
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_limits_together_are_refused_only_where_no_network_keeps_them(ms, size, memory, energy):
+    """Each limit lies between the least and the most of the space; whoever keeps all of them is known."""
+
+    def between(metric, share):
+        return extreme(metric, min) + share**3 * (extreme(metric, max) - extreme(metric, min)) + 1e-12
+
+    budget = Budget(between("latency", ms), between("size", size), between("memory", memory), between("energy", energy))
+    keeping = any(budget.holds(costs) for costs in COSTS.values())
+    try:
+        feasibility.check(SPACE, DEVICE, budget, 1, 10, power_w=5.0)
+        assert keeping
+    except InfeasibleBudgetError as error:
+        assert "widen at least one" in str(error)
+        assert not keeping or "not proven" in str(error)

@@ -90,3 +90,22 @@ def test_wrong_settings_cannot_be_made(wrong):
 def test_settings_cannot_be_changed_in_place():
     with pytest.raises(ValidationError, match="frozen"):
         SETTINGS.seed = 3
+
+
+def test_limits_are_kept_and_a_run_that_knows_of_none_is_read(tmp_path):
+    path = tmp_path / "settings.toml"
+    limited = SETTINGS.model_copy(update={"max_size_mb": 4.0, "max_energy_mj": 50.0})
+    limited.save(path)
+    assert RunSettings.read(path) == limited and "max_memory_mb" not in path.read_text()
+    with pytest.raises(StudyError, match=r"max_size_mb was None and is now 4\.0"):
+        limited.refuse_change(SETTINGS)
+    path.write_text('device = "jetson-nano"\nbudget_ms = 20.0\n[supernet]\nepochs = 6\n')
+    old = RunSettings.read(path)
+    assert (old.max_size_mb, old.max_memory_mb, old.max_energy_mj) == (None, None, None)
+    SETTINGS.refuse_change(old)
+
+
+@pytest.mark.parametrize("name", ["max_size_mb", "max_memory_mb", "max_energy_mj"])
+def test_a_limit_is_above_zero(name):
+    with pytest.raises(ValidationError, match="greater than 0"):
+        RunSettings(device="x", budget_ms=20, **{name: 0})

@@ -1,5 +1,6 @@
 """The study: what is told stays told, whatever the moment of the end; what the budget rules out is never evaluated."""
 
+import json
 import warnings
 
 import optuna
@@ -10,7 +11,7 @@ from nas import strategies
 from nas.core.budget import Budget
 from nas.core.errors import StudyError
 from nas.study import FILE_NAME, load, records, repair
-from tests.executors.fakes import LOOSE, SPACE, TWELVE, evaluation, everything, macs, price, run, search, shape
+from tests.executors.fakes import LOOSE, SPACE, TWELVE, costs, evaluation, everything, macs, price, run, search, shape
 
 TIGHT = Budget(0.73)
 """Rules out most of the tiny space on the tiny device."""
@@ -70,6 +71,36 @@ def test_what_the_budget_rules_out_is_told_and_never_evaluated(tmp_path):
     assert all(trials[record.number].values == [float("-inf"), record.latency.ms] for record in ruled_out)
     assert all(trials[record.number].constraints["latency"] > 0 for record in ruled_out)
     assert all(trials[record.number].constraints["latency"] <= 0 for record in study.records if record.evaluation)
+
+
+def test_every_limit_is_a_constraint_of_its_own_and_rules_out_what_is_beyond_it(tmp_path):
+    needs = [costs(one) for one in everything(SPACE)]
+    limited = Budget(1000.0, sorted(one.size_mb for one in needs)[len(needs) // 3], sorted(one.memory_mb for one in needs)[len(needs) // 2])
+    study = search(tmp_path, 20, budget=limited)
+    done = run(tmp_path, study)
+    assert len(done) == 20 and all(limited.holds(costs(one)) for one in done)
+    told = [record for record in study.records if record.evaluation is None]
+    assert told, "this seed proposes some that are too large"
+    trials = {trial.number: trial for trial in load(tmp_path).trials}
+    for record in study.records:
+        assert dict(trials[record.number].constraints) == dict(limited.violations(costs(record.architecture)))
+        assert record.costs == costs(record.architecture), "raw figures are kept"
+        assert (max(trials[record.number].constraints.values()) > 0) == (record.evaluation is None)
+
+
+def test_a_run_of_version_0_1_goes_on(tmp_path):
+    """It told the latency alone."""
+    run(tmp_path, search(tmp_path, 6))
+    path = tmp_path / FILE_NAME
+    new = [json.loads(line) for line in path.read_text().splitlines()]
+    for event in new:
+        for key in ("size_mb", "memory_mb", "power_w"):
+            event.get("user_attr", {}).get("candidate", {}).pop(key, None)
+    path.write_text("".join(json.dumps(event) + "\n" for event in new))
+    study = search(tmp_path, 9)
+    assert study.evaluated == 6 and {record.costs.size_mb for record in study.records} == {None}
+    assert len(run(tmp_path, study)) == 3
+    assert study.records[-1].costs == costs(study.records[-1].architecture)
 
 
 def test_best_trials_are_feasible_and_nobody_beats_them(tmp_path):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import strategies as st
 
 from nas.core.device import RuntimeTarget
-from nas.core.latency import BlockPrice, Interval
+from nas.core.latency import NO_SPILL, BlockPrice, Interval, Spill
 from nas.core.network import BlockSpec
 from nas.core.space import Choice, SearchSpace, Stage
 from nas.data import ImageData, Split
@@ -70,6 +70,7 @@ class Device:
     origin: str = "estimated"
     confidence: float = 0.9
     overhead: Interval = OVERHEAD
+    spill: Spill = NO_SPILL
 
     def block(self, spec: BlockSpec) -> BlockPrice:
         ms = sum(operator.macs for operator in blocks.operators(spec)) / 1e6

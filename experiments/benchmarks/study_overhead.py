@@ -24,7 +24,7 @@ import hardware_profiles
 import latency_models
 import search_spaces
 from nas import strategies
-from nas.core.budget import Budget
+from nas.core.budget import Budget, Costs
 from nas.core.evaluation import Evaluation
 from nas.core.latency import estimate
 from nas.study import SearchStudy
@@ -42,7 +42,7 @@ def ours(folder: Path, trials: int) -> Iterator[float]:
     study = SearchStudy(
         folder,
         SPACE,
-        lambda architecture: estimate(model, SPACE.network(architecture, 1, 10)),
+        lambda architecture: Costs(estimate(model, SPACE.network(architecture, 1, 10)).total),
         lambda architecture: blocks.macs(SPACE.network(architecture, 1, 10)),
         Budget(1000.0),
         strategies.load("nsga2"),

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nas import runtimes
 from nas.compressors import Compressed, Evidence, FileCompressor, Variant
 from nas.runtimes import Array
@@ -118,6 +120,31 @@ def _quantize(source: Path, folder: Path, images: Array) -> dict[str, Path]:
             calibration_cache_path=folder / "ranges.json",
         )
     return files
+
+
+def quantize_for_speed(source: Path, target: Path) -> None:
+    """Writes `source` (input "images", fixed shape) with unsigned activations and the ranges of one random image.
+
+    For timing only: how fast a file is does not depend on its ranges.
+    """
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = target.with_suffix(".prepared")
+    quant_pre_process(source, prepared, skip_symbolic_shape=True)
+    shape = [axis.dim_value for axis in onnx.load(prepared).graph.input[0].type.tensor_type.shape.dim]
+    image = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.batches = iter([image])
+
+        def get_next(self) -> dict[str, Array] | None:
+            batch = next(self.batches, None)
+            return None if batch is None else {"images": batch}
+
+    quantize_static(prepared, target, Reader(), per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
 
 
 def _kept_in_float(model: "ModelProto", form: _Form) -> list[str]:

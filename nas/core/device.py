@@ -42,7 +42,9 @@ class HeldOutError:
 class TargetProfile:
     """One runtime of a device. `model` names the file in `latency_models/` that prices it, from `parameters`.
 
-    `origin` is "measured", "calibrated" or "estimated"; `error` is None until something was fitted or measured.
+    `origin` is "measured", "calibrated" or "estimated"; `error` is None until something was fitted or measured. `power_w` is
+    what the device drew while it was measured, None where no sensor said so. `improve` is the command that would better this
+    target's figures, "" where the device's own does.
     """
 
     target: RuntimeTarget
@@ -51,6 +53,8 @@ class TargetProfile:
     parameters: Mapping[str, object]
     provenance: Provenance | None
     error: HeldOutError | None
+    power_w: float | None = None
+    improve: str = ""
 
 
 @dataclass(frozen=True, slots=True)

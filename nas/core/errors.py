@@ -63,5 +63,9 @@ class ExportError(NasError):
     """A network could not be exported, or the exported file disagrees with the network."""
 
 
+class ModelFileError(NasError):
+    """A model file that a user brought is damaged, not ONNX, or leaves open what a price needs."""
+
+
 class ExecutorError(NasError):
     """The workers or the cluster could not be used, or kept failing."""

@@ -7,6 +7,7 @@ from typing import Protocol
 from nas.core.device import RuntimeTarget
 from nas.core.errors import DeviceError
 from nas.core.network import BlockSpec, NetworkSpec
+from nas.core.operators import Operator
 
 ORIGINS = ("measured", "calibrated", "estimated")
 """From best to worst: timed on the device; a model fitted to published timings of it; a model's extrapolation."""
@@ -50,14 +51,35 @@ class LatencyEstimate:
 
 @dataclass(frozen=True, slots=True)
 class BlockPrice:
-    """One block: its interval, and the milliseconds of it that rest on measured or fitted entries."""
+    """One block or operator: its interval, and the milliseconds of it that rest on measured or fitted entries.
+
+    `weights_mb` (10^6 bytes) are what it takes of the cache, for models in which that matters (`Spill`); 0 for others.
+    """
 
     interval: Interval
     covered_ms: float
+    weights_mb: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spill:
+    """What weights cost that do not stay in the processor's cache between runs: `per_mb` milliseconds beyond `cached_mb`."""
+
+    cached_mb: float
+    per_mb: Interval
+
+    def of(self, weights_mb: float) -> Interval:
+        """Milliseconds for a network whose weights take `weights_mb`."""
+        beyond = max(0.0, weights_mb - self.cached_mb)
+        return Interval(self.per_mb.ms * beyond, self.per_mb.low_ms * beyond, self.per_mb.high_ms * beyond)
+
+
+NO_SPILL = Spill(0.0, Interval(0.0, 0.0, 0.0))
+"""For models that say nothing of caches."""
 
 
 class LatencyModel(Protocol):
-    """Prices blocks for one target. Prices add up: a network costs `overhead` and the sum of its blocks."""
+    """Prices blocks for one target. A network costs `overhead`, the sum of its blocks, and the `spill` of their weights."""
 
     @property
     def target(self) -> RuntimeTarget:
@@ -75,21 +97,31 @@ class LatencyModel(Protocol):
     def overhead(self) -> Interval:
         """What every network costs whatever its blocks are."""
 
+    @property
+    def spill(self) -> Spill:
+        """What weights beyond the cache cost; `NO_SPILL` for most models."""
+
     def block(self, spec: BlockSpec) -> BlockPrice:
         """Price of one block in the middle of a network."""
 
+    def operator(self, operator: Operator) -> BlockPrice:
+        """Price of one operator, its activation included: for networks that are not made of our blocks."""
+
 
 def estimate(model: LatencyModel, network: NetworkSpec) -> LatencyEstimate:
-    """Latency of `network`: the overhead and the sum of its blocks."""
+    """Latency of `network`: the overhead, its blocks, and its weights beyond the cache."""
     return combine(model, network.slots, [model.block(block) for block in network.blocks])
 
 
-def combine(model: LatencyModel, slots: Sequence[str], prices: Sequence[BlockPrice]) -> LatencyEstimate:
-    """The estimate for blocks priced as `prices`, which stand at `slots`."""
-    total = model.overhead
-    covered = model.overhead.ms
+def combine(model: LatencyModel, names: Sequence[str], prices: Sequence[BlockPrice]) -> LatencyEstimate:
+    """The estimate of a network of blocks or operators that are called `names` and priced as `prices`."""
+    spilled = model.spill.of(sum(price.weights_mb for price in prices))
+    total = model.overhead + spilled
+    covered = total.ms
     for price in prices:
         total = total + price.interval
         covered += price.covered_ms
-    parts = (("overhead", model.overhead), *((slot, price.interval) for slot, price in zip(slots, prices, strict=True)))
-    return LatencyEstimate(total, parts, model.origin, min(1.0, covered / total.ms), model.confidence, model.target)
+    parts = [("overhead", model.overhead), *((name, price.interval) for name, price in zip(names, prices, strict=True))]
+    if spilled.ms:
+        parts.append(("weights beyond the cache", spilled))
+    return LatencyEstimate(total, tuple(parts), model.origin, min(1.0, covered / total.ms), model.confidence, model.target)

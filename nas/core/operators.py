@@ -2,16 +2,27 @@
 
 from dataclasses import dataclass
 
-CONVOLUTIONS = ("dense", "pointwise", "depthwise")
+CONVOLUTIONS = ("dense", "pointwise", "depthwise", "grouped")
 """Operator kinds with a kernel that moves over pixels; `linear` is the other kind with weights."""
+
+ELEMENTWISE = ("add", "multiply", "se_scale", "activation", "normalise", "softmax")
+"""Kinds that keep the shape and compute something small for each number."""
+
+MOVES = ("split", "concat", "shuffle", "pad", "resize", "copy")
+"""Kinds that only move numbers; `copy` is any other change of layout, such as a transposition."""
+
+KINDS = (*CONVOLUTIONS, "linear", "pool", "window_pool", *ELEMENTWISE, *MOVES)
+"""Every kind: beside those above, `pool` averages over all pixels and `window_pool` (largest or average) over a kernel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
     """One operator after fusion of batch normalisation and activation into the convolution before it.
 
-    `kind` is one of dense, pointwise, depthwise, linear, pool (global average), se_scale (multiply by a gate per
-    channel), add, split, concat, shuffle. Sizes are in pixels, `activation` is "" where there is none.
+    `kind` is one of `KINDS`. Sizes are in pixels, `activation` is "" where there is none, else relu, relu6, hard_swish,
+    hard_sigmoid, sigmoid, swish, gelu, leaky_relu... `kernel` is its number of rows, `kernel_width` its columns where
+    they differ (0: as many). `groups` is above 1 for the kind "grouped" alone. `out_size` is (rows, columns) where the
+    padding is not "same" (None: the input's divided by the stride, rounded up).
     """
 
     kind: str
@@ -22,40 +33,51 @@ class Operator:
     in_height: int
     in_width: int
     activation: str = ""
+    groups: int = 1
+    kernel_width: int = 0
+    out_size: tuple[int, int] | None = None
+
+    @property
+    def taps(self) -> int:
+        """Pixels under the kernel."""
+        return self.kernel * (self.kernel_width or self.kernel)
 
     @property
     def out_height(self) -> int:
-        """Rows of the output; pooling and linear operators give one."""
+        """Rows of the output; global pooling and linear operators give one."""
+        if self.out_size is not None:
+            return self.out_size[0]
         return 1 if self.kind in ("pool", "linear") else -(-self.in_height // self.stride)
 
     @property
     def out_width(self) -> int:
         """Columns of the output, as `out_height`."""
+        if self.out_size is not None:
+            return self.out_size[1]
         return 1 if self.kind in ("pool", "linear") else -(-self.in_width // self.stride)
+
+    @property
+    def inputs_of_each_output(self) -> int:
+        """Channels that one output channel of a convolution or linear layer reads; 0 for operators without weights."""
+        if self.kind == "depthwise":
+            return 1
+        return self.in_channels // self.groups if self.kind in (*CONVOLUTIONS, "linear") else 0
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of convolutions and linear layers; 0 for operators that only move or scale data."""
-        if self.kind == "depthwise":
-            return self.kernel**2 * self.out_channels * self.out_height * self.out_width
-        if self.kind in (*CONVOLUTIONS, "linear"):
-            return self.kernel**2 * self.in_channels * self.out_channels * self.out_height * self.out_width
-        return 0
+        return self.taps * self.inputs_of_each_output * self.out_channels * self.out_height * self.out_width
 
     @property
     def weights(self) -> int:
         """Parameters after fusion: the kernel and one bias per output channel."""
-        if self.kind == "depthwise":
-            return (self.kernel**2 + 1) * self.out_channels
-        if self.kind in (*CONVOLUTIONS, "linear"):
-            return (self.kernel**2 * self.in_channels + 1) * self.out_channels
-        return 0
+        return (self.taps * self.inputs_of_each_output + 1) * self.out_channels if self.inputs_of_each_output else 0
 
     @property
     def in_elements(self) -> int:
-        """Numbers read: two tensors for add, the tensor and its gate for se_scale."""
+        """Numbers read: two tensors for add and multiply, the tensor and its gate for se_scale."""
         one = self.in_channels * self.in_height * self.in_width
-        return 2 * one if self.kind == "add" else one + self.in_channels if self.kind == "se_scale" else one
+        return 2 * one if self.kind in ("add", "multiply") else one + self.in_channels if self.kind == "se_scale" else one
 
     @property
     def out_elements(self) -> int:

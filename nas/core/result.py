@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nas.core.architecture import Architecture
-from nas.core.budget import Budget
+from nas.core.budget import Budget, Costs
 from nas.core.device import DeviceProfile
 from nas.core.latency import LatencyEstimate
 
@@ -16,7 +16,9 @@ class Step:
     Accuracies are between 0 and 1, of the exported file run in ONNX Runtime. `latency` is None where nothing is
     known of this version on the device; `latency_note` then says why. `agreement` is the share of test images on
     which the file and the torch network that it was made from give the same class; `max_difference` their largest
-    difference in a logit. `model` is the path of the file, relative to the run folder.
+    difference in a logit. `model` is the path of the file, relative to the run folder, and `size_mb` the file's own size.
+    `memory_mb` is the predicted peak of the activations of one image, None in runs of version 0.1. `power_w` is what the
+    device was measured to draw beside these latencies, None where nobody measured it. MB are 10^6 bytes.
     """
 
     name: str
@@ -30,6 +32,13 @@ class Step:
     size_mb: float
     agreement: float
     max_difference: float
+    memory_mb: float | None = None
+    power_w: float | None = None
+
+    @property
+    def costs(self) -> Costs:
+        """What this version costs on the device."""
+        return Costs(self.latency.total if self.latency else None, self.size_mb, self.memory_mb, self.power_w)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,11 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class CandidateResult:
-    """One distinct architecture that the search asked about. `accuracy` is None where the budget ruled it out."""
+    """One distinct architecture that the search asked about. `accuracy` is None where the budget ruled it out.
+
+    `size_mb` and `memory_mb` are predicted at the precision of the latencies, None in runs of version 0.1; `energy_mj` is
+    None where no power was measured.
+    """
 
     id: str
     description: str
@@ -68,6 +81,9 @@ class CandidateResult:
     params: int | None
     feasible: bool
     on_front: bool
+    size_mb: float | None = None
+    memory_mb: float | None = None
+    energy_mj: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from nas.core.architecture import Architecture
 from nas.core.errors import SpaceError
@@ -51,13 +52,15 @@ class Gene:
     options: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that digest and genes, which every architecture needs, are computed once
 class SearchSpace:
     """All networks that a search may propose. Genes are, in order: resolution, then per stage depth, width, layers.
 
+    Resolutions, widths and depths rise, so that a higher gene is a larger network; choices have any order.
+
     Raises:
-        SpaceError: something is empty, an option is listed twice, or a shuffle unit would change its form with the width
-            chosen before it.
+        SpaceError: something is empty, an option is listed twice or out of order, or a shuffle unit would change its form
+            with the width chosen before it.
     """
 
     name: str
@@ -72,6 +75,7 @@ class SearchSpace:
     def __post_init__(self) -> None:
         if not (self.resolutions and self.stages) or len(set(self.resolutions)) < len(self.resolutions):
             raise SpaceError(f"{self.name} needs stages and distinct resolutions, got {self.resolutions}")
+        self._refuse_disorder("resolutions of", self.resolutions)
         before: tuple[int, ...] = (self.stem_width,)
         for number, stage in enumerate(self.stages, start=1):
             if not (stage.widths and stage.depths and stage.choices) or min(stage.depths) < 1:
@@ -79,22 +83,29 @@ class SearchSpace:
             for options in (stage.widths, stage.depths, stage.choices):
                 if len(set(options)) < len(options):
                     raise SpaceError(f"stage {number} of {self.name} lists an option twice: {', '.join(map(str, options))}")
+            self._refuse_disorder(f"widths of stage {number} of", stage.widths)
+            self._refuse_disorder(f"depths of stage {number} of", stage.depths)
             shuffles = any(not choice.expand for choice in stage.choices)
             if shuffles and stage.stride == 1 and set(before) & set(stage.widths):
                 raise SpaceError(f"stage {number} of {self.name}: a shuffle unit of stride 1 needs other widths than the stage before")
             before = stage.widths
 
-    @property
+    def _refuse_disorder(self, what: str, options: tuple[int, ...]) -> None:
+        rising = tuple(sorted(options))
+        if options != rising:
+            raise SpaceError(f"the {what} {self.name} must rise, got {options}: write {rising}")
+
+    @cached_property
     def digest(self) -> str:
         """Eight hexadecimal digits that change with anything in the space."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:8]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """`name@digest`, what architectures and checkpoints are marked with."""
         return f"{self.name}@{self.digest}"
 
-    @property
+    @cached_property
     def genes(self) -> tuple[Gene, ...]:
         """Every decision of the space, in the order of `Architecture.genes`."""
         genes = [Gene("resolution", len(self.resolutions))]
@@ -131,15 +142,20 @@ class SearchSpace:
         return Architecture(self.key, tuple(canonical))
 
     def smallest(self) -> Architecture:
-        """First option of every gene: the smallest network, if a space lists its options in rising order."""
-        return self.architecture([0] * len(self.genes))
+        """The network of least resolution, depth and width, and in every layer of least expansion, then kernel."""
+        return self._outermost(0, min)
 
     def largest(self) -> Architecture:
-        """The network of most hidden channels, depth and width, which teaches the others."""
-        genes = [len(self.resolutions) - 1]
+        """The network of most resolution, depth, width and expansion, then kernel, which teaches the others."""
+        return self._outermost(-1, max)
+
+    def _outermost(self, end: int, pick: Callable[..., Choice]) -> Architecture:
+        """The first (0) or last (-1) of all options that rise, and of the choices those that `pick` picks."""
+        genes = [range(len(self.resolutions))[end]]
         for stage in self.stages:
-            biggest = max(range(len(stage.choices)), key=lambda i: (stage.choices[i].expand, stage.choices[i].kernel))
-            genes += [len(stage.depths) - 1, len(stage.widths) - 1, *[biggest] * max(stage.depths)]
+            picked = pick(stage.choices, key=lambda choice: (choice.expand, choice.kernel))
+            layers = [stage.choices.index(picked)] * max(stage.depths)
+            genes += [range(len(stage.depths))[end], range(len(stage.widths))[end], *layers]
         return self.architecture(genes)
 
     def network(self, architecture: Architecture, in_channels: int, classes: int) -> NetworkSpec:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from nas.core.errors import UnitError
 
 _MILLISECONDS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
+_MEGABYTES = {"B": 1e-6, "kB": 1e-3, "KB": 1e-3, "KiB": 2**10 / 1e6, "MB": 1.0, "MiB": 2**20 / 1e6, "GB": 1e3, "GiB": 2**30 / 1e6}
+_MILLIJOULES = {"uJ": 1e-3, "µJ": 1e-3, "mJ": 1.0, "J": 1e3}
 _QUANTITY = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Zµ]*)\s*$")
 
 
@@ -18,9 +20,37 @@ def parse_latency_ms(text: str) -> float:
     return _parse(text, _MILLISECONDS, "a latency", "20ms, 0.02s or 500us")
 
 
+def parse_size_mb(text: str) -> float:
+    """Megabytes (10^6 bytes) meant by `text`, such as "4MB", "512kB" or "4MiB" (4 x 2^20 bytes).
+
+    Raises:
+        UnitError: no number, no unit, an unknown unit, or not above zero.
+    """
+    return _parse(text, _MEGABYTES, "a size", "4MB, 512kB or 4MiB")
+
+
+def parse_energy_mj(text: str) -> float:
+    """Millijoules meant by `text`, such as "50mJ", "0.05J" or "800uJ".
+
+    Raises:
+        UnitError: no number, no unit, an unknown unit, or not above zero.
+    """
+    return _parse(text, _MILLIJOULES, "an energy", "50mJ, 0.05J or 800uJ")
+
+
 def format_latency(latency_ms: float) -> str:
     """`latency_ms` as a person would write it, with its unit: "6.41 ms"."""
     return f"{latency_ms:.2f} ms" if latency_ms >= 0.1 else f"{latency_ms * 1e3:.1f} µs"
+
+
+def format_size(size_mb: float) -> str:
+    """`size_mb` as a person would write it, with its unit: "4.00 MB", "83.2 kB"."""
+    return f"{size_mb:.2f} MB" if size_mb >= 0.1 else f"{size_mb * 1e3:.1f} kB"
+
+
+def format_energy(energy_mj: float) -> str:
+    """`energy_mj` as a person would write it, with its unit: "50.00 mJ", "83.2 µJ"."""
+    return f"{energy_mj:.2f} mJ" if energy_mj >= 0.1 else f"{energy_mj * 1e3:.1f} µJ"
 
 
 def _parse(text: str, factors: Mapping[str, float], what: str, forms: str) -> float:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from nas.core.budget import Costs
 from nas.core.latency import LatencyEstimate
 from nas.core.result import Pick, RunResult, Step
 
@@ -19,6 +20,12 @@ class Headline:
     latency: LatencyEstimate | None
     latency_of: str
     note: str
+
+    @property
+    def costs(self) -> Costs:
+        """What a budget is compared with: the recommended version's file and memory, and the latency shown with its energy."""
+        power_w = self.pick.step(self.latency_of).power_w if self.latency_of else None
+        return Costs(self.latency.total if self.latency else None, self.step.size_mb, self.step.memory_mb, power_w)
 
 
 def headline(pick: Pick) -> Headline:
@@ -44,11 +51,11 @@ def ranked(result: RunResult) -> tuple[Headline, ...]:
 
 
 def answer(result: RunResult) -> Headline | None:
-    """The pick to ship: of those whose latency holds the budget, the one of best *validation* accuracy.
+    """The pick to ship: of those known to be within the budget, the one of best *validation* accuracy.
 
     Test accuracy takes no part in the choice, so that it stays an honest forecast. None if no pick holds the budget.
     """
-    fitting = [shown for shown in ranked(result) if shown.latency is not None and result.budget.holds(shown.latency.total)]
+    fitting = [shown for shown in ranked(result) if result.budget.holds(shown.costs)]
     return max(fitting, key=lambda shown: shown.step.validation_accuracy, default=None)
 
 

@@ -28,6 +28,7 @@ class VersionRow:
     macs_delta: str
     params_delta: str
     size_delta: str
+    memory_delta: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ def report_html(result: RunResult) -> str:
         undefined=StrictUndefined,
         lstrip_blocks=True,
     )
-    quantities = (words.percent, words.milliseconds, words.limit, words.bounds, words.count, words.size, words.duration)
+    quantities: tuple[Callable[..., str], ...] = (words.percent, words.milliseconds, words.limit, words.limits, words.bounds)
+    quantities += (words.count, words.size, words.memory, words.energy, words.duration)
     environment.filters |= {function.__name__: _unbroken(function) for function in quantities}
     environment.filters["href"] = quote
     best = answer(result)
@@ -95,7 +97,7 @@ def _view(result: RunResult, number: int, shown: Headline, best: bool) -> PickVi
     pick = shown.pick
     base = next((step for step in pick.steps if step.name == "fp32"), pick.steps[0])
     rows = tuple(_row(result, pick, step, base) for step in pick.steps)
-    return PickView(number, shown, best, result.budget.holds(shown.latency.total) if shown.latency else None, rows)
+    return PickView(number, shown, best, result.budget.verdict(shown.costs), rows)
 
 
 def _row(result: RunResult, pick: Pick, step: Step, base: Step) -> VersionRow:
@@ -104,12 +106,13 @@ def _row(result: RunResult, pick: Pick, step: Step, base: Step) -> VersionRow:
         step=step,
         recommended=step.name == pick.recommended,
         on_front=(pick.architecture.id, step.name) in result.front,
-        fits=result.budget.holds(step.latency.total) if step.latency else None,
+        fits=result.budget.verdict(step.costs),
         accuracy_delta="" if same else words.points(step.test_accuracy, base.test_accuracy),
         latency_delta=words.change(step.latency.total.ms, base.latency.total.ms) if step.latency and base.latency and not same else "",
         macs_delta="" if same else words.change(step.macs, base.macs),
         params_delta="" if same else words.change(step.params, base.params),
         size_delta="" if same else words.change(step.size_mb, base.size_mb),
+        memory_delta="" if same else words.change(step.memory_mb or 0.0, base.memory_mb or 0.0),
     )
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import io
 from typing import Any
 
+from nas.core.budget import Costs
 from nas.core.latency import LatencyEstimate
 from nas.core.result import Pick, RunResult, Step
 from nas.report.choice import Headline, answer, ranked
@@ -17,7 +18,21 @@ JsonObject = dict[str, Any]
 _COLUMNS = (
     *("pick", "step", "recommended", "on_front", "within_budget", "test_accuracy", "validation_accuracy", "inherited_accuracy"),
     *("latency_ms", "latency_low_ms", "latency_high_ms", "latency_origin", "latency_confidence", "latency_coverage", "latency_note"),
-    *("device", "runtime", "runtime_version", "precision", "threads", "batch", "macs", "params", "size_mb", "model"),
+    *(
+        "device",
+        "runtime",
+        "runtime_version",
+        "precision",
+        "threads",
+        "batch",
+        "macs",
+        "params",
+        "size_mb",
+        "memory_mb",
+        "energy_mj",
+        "energy_high_mj",
+        "model",
+    ),
     *("agreement", "max_logit_difference", "resolution_px", "space", "genes", "description"),
 )
 
@@ -27,7 +42,8 @@ def pareto_json(result: RunResult) -> JsonObject:
 
     A pick's own accuracy, latency, MACs, params and size are those of the version named `model`. Where nothing is
     known of its latency on the device, the fp32 version's stands in: `latency_of` names it, `latency_note` says why.
-    Accuracies are from 0 to 1, latencies in milliseconds (null where unknown), sizes in megabytes.
+    Accuracies are from 0 to 1, latencies in milliseconds (null where unknown), sizes and peaks of memory in megabytes (10^6
+    bytes), energies in millijoules (null where no power was measured). `beyond` names the limits that a version is over.
     """
     best = answer(result)
     return {
@@ -35,7 +51,7 @@ def pareto_json(result: RunResult) -> JsonObject:
         "name": result.name,
         "device": result.device.name,
         "device_title": result.device.title,
-        "budget": {"latency_ms": result.budget.latency_ms},
+        "budget": dataclasses.asdict(result.budget),
         "answer": best.pick.architecture.id if best else None,
         "picks": [_pick(result, shown) for shown in ranked(result)],
         "input": {
@@ -98,7 +114,8 @@ def _pick(result: RunResult, shown: Headline) -> JsonObject:
         "accuracy": step.test_accuracy,
         "validation_accuracy": step.validation_accuracy,
         "inherited_accuracy": pick.inherited_accuracy,
-        **_latency(result, shown.latency),
+        **_latency(shown.latency),
+        **_verdict(result, shown.costs),
         "latency_of": shown.latency_of or None,
         "latency_note": shown.note,
         "macs": step.macs,
@@ -119,7 +136,8 @@ def _step(result: RunResult, pick: Pick, step: Step) -> JsonObject:
         "model": step.model,
         "accuracy": step.test_accuracy,
         "validation_accuracy": step.validation_accuracy,
-        **_latency(result, step.latency),
+        **_latency(step.latency),
+        **_verdict(result, step.costs),
         "latency_note": step.latency_note,
         "macs": step.macs,
         "params": step.params,
@@ -130,11 +148,11 @@ def _step(result: RunResult, pick: Pick, step: Step) -> JsonObject:
     }
 
 
-def _latency(result: RunResult, latency: LatencyEstimate | None) -> JsonObject:
+def _latency(latency: LatencyEstimate | None) -> JsonObject:
     """The same keys whether the latency is known or not."""
     if latency is None:
         keys = ("ms", "low_ms", "high_ms", "origin", "confidence", "coverage", "target")
-        return {f"latency_{key}": None for key in keys} | {"within_budget": None}
+        return {f"latency_{key}": None for key in keys}
     return {
         "latency_ms": latency.total.ms,
         "latency_low_ms": latency.total.low_ms,
@@ -143,7 +161,17 @@ def _latency(result: RunResult, latency: LatencyEstimate | None) -> JsonObject:
         "latency_confidence": latency.confidence,
         "latency_coverage": latency.coverage,
         "latency_target": dataclasses.asdict(latency.target),
-        "within_budget": result.budget.holds(latency.total),
+    }
+
+
+def _verdict(result: RunResult, costs: Costs) -> JsonObject:
+    """What a version costs beside its latency and its file, and whether that is within the budget."""
+    return {
+        "memory_mb": costs.memory_mb,
+        "energy_mj": costs.energy_mj,
+        "energy_high_mj": costs.energy_high_mj,
+        "within_budget": result.budget.verdict(costs),
+        "beyond": [metric for metric, overrun in result.budget.violations(costs).items() if overrun > 0.0],
     }
 
 
@@ -154,6 +182,7 @@ def _on_front(result: RunResult, pick: Pick, step: Step) -> bool:
 def _row(result: RunResult, pick: Pick, step: Step) -> JsonObject:
     figures = _step(result, pick, step)
     target = figures.pop("latency_target") or {}
+    figures.pop("beyond")
     return {
         "pick": pick.architecture.id,
         "step": figures.pop("name"),

@@ -7,11 +7,37 @@ from nas.report import words
 from nas.report.choice import answer, ranked
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
 
 
-def summary_table(result: RunResult) -> "Table":
-    """One row for each pick, from fastest to slowest, in its recommended version; fits 80 columns."""
+def summary_table(result: RunResult) -> "Group":
+    """The picks, from fastest to slowest, in two tables that fit 80 columns: what each is worth, and what it needs."""
+    from rich.console import Group
+
+    return Group(_worth(result), _needs(result))
+
+
+def _needs(result: RunResult) -> "Table":
+    """One row for each pick: parameters and memory of its recommended version, its energy, and the file of every version."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), caption=Text("peak memory: of the activations of one image, predicted"))
+    for heading in ("pick", "params", "peak memory", "energy"):
+        table.add_column(heading, no_wrap=True, justify="left" if heading == "pick" else "right")
+    table.add_column("files")
+    for shown in ranked(result):
+        step = shown.step
+        files = ", ".join(f"{one.name} {words.size(one.size_mb)}" for one in shown.pick.steps)
+        memory, energy = words.memory(step.memory_mb), words.energy(shown.costs.energy_mj)
+        table.add_row(*map(Text, (f"  {shown.pick.architecture.id}", words.count(step.params), memory, energy, files)))
+    return table
+
+
+def _worth(result: RunResult) -> "Table":
+    """One row for each pick: accuracy and latency of its recommended version."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -19,7 +45,7 @@ def summary_table(result: RunResult) -> "Table":
     best = answer(result)
     ship = f"* ship first: {best.step.model}" if best else "no pick is known to be within the budget"
     table = Table(
-        title=Text(f"{len(result.picks)} picks for {result.device.name} within {words.limit(result.budget.latency_ms)}"),
+        title=Text(f"{len(result.picks)} picks for {result.device.name} within {words.limits(result.budget)}"),
         caption=Text(f"accuracy on test images, bounds in ms\n{ship}"),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

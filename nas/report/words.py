@@ -2,6 +2,7 @@
 
 import math
 
+from nas.core.budget import Budget
 from nas.core.latency import LatencyEstimate
 
 ORIGINS = {
@@ -23,7 +24,11 @@ TERMS = {
     "Accuracy": "Share of images put into the right class. "
     "Validation images steered the choice; test images are read once, for this report.",
     "Latency": "Time for one image, from input tensor to scores. It always comes with bounds and with its origin.",
-    "Budget": "The latency asked for. A network is within it only if the upper bound of its latency is.",
+    "Budget": "The limits asked for: latency and, where given, file size, memory and energy. A network is within them only if "
+    "the upper bounds of its latency and energy are.",
+    "Peak memory": "The most that the activations of one image take at a time, predicted from when each is written and read last. "
+    "Weights, and what a runtime takes for itself, come on top.",
+    "Energy": "Measured power times latency; not stated where nobody measured the power.",
     "MACs": "Multiply-accumulate operations for one image: work, not time.",
     "Parameters": "Learned numbers in the network.",
     "Pareto front": "The networks that nobody beats: every other one is slower, less accurate, or both.",
@@ -46,6 +51,25 @@ def milliseconds(ms: float) -> str:
 def limit(ms: float) -> str:
     """A latency that somebody asked for, as it was asked: "20 ms"."""
     return f"{ms:g} ms"
+
+
+def limits(budget: Budget) -> str:
+    """Every limit that somebody asked for, as it was asked: "20 ms, 4 MB on disk"."""
+    said = [limit(budget.latency_ms)]
+    said += [f"{budget.size_mb:g} MB on disk"] if budget.size_mb is not None else []
+    said += [f"{budget.memory_mb:g} MB of memory"] if budget.memory_mb is not None else []
+    said += [f"{budget.energy_mj:g} mJ"] if budget.energy_mj is not None else []
+    return ", ".join(said)
+
+
+def memory(memory_mb: float | None) -> str:
+    """A peak of memory: "1.25 MB", "83 kB"; "not known" where it was not predicted."""
+    return "not known" if memory_mb is None else size(memory_mb)
+
+
+def energy(energy_mj: float | None) -> str:
+    """An energy: "12.3 mJ", "0.324 mJ"; "not measured" where no power was."""
+    return "not measured" if energy_mj is None else f"{_three_digits(energy_mj)} mJ"
 
 
 def bounds(latency: LatencyEstimate) -> str:

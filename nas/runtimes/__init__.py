@@ -32,6 +32,17 @@ class Agreement:
     largest_logit: float
 
 
+def agreement(found: Array, network: "Network", images: Array, batch_size: int = 250) -> Agreement:
+    """How the logits `found` (n, classes) of a file compare with `network`, in evaluation mode, on the same `images` (n, c, h, w)."""
+    import torch
+
+    with torch.inference_mode():
+        batches = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).split(batch_size)
+        wanted = np.concatenate([network(batch).numpy() for batch in batches])
+    same = float((found.argmax(axis=1) == wanted.argmax(axis=1)).mean())
+    return Agreement(float(np.abs(found - wanted).max()), same, float(np.abs(wanted).max()))
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """A runtime: `export(network, path, max_opset)` writes a file, `run(path, images, threads, batch_size)` executes it.
@@ -59,14 +70,7 @@ class Runtime:
 
     def compare(self, path: Path, network: "Network", images: Array, threads: int = 1, batch_size: int = 250) -> Agreement:
         """Agreement of the file with `network`, which must be in evaluation mode, on `images` (n, c, h, w)."""
-        import torch
-
-        found = self.logits(path, images, threads, batch_size)
-        with torch.inference_mode():
-            batches = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32)).split(batch_size)
-            wanted = np.concatenate([network(batch).numpy() for batch in batches])
-        same = float((found.argmax(axis=1) == wanted.argmax(axis=1)).mean())
-        return Agreement(float(np.abs(found - wanted).max()), same, float(np.abs(wanted).max()))
+        return agreement(self.logits(path, images, threads, batch_size), network, images, batch_size)
 
     def verify(self, path: Path, network: "Network", images: Array, threads: int = 1, batch_size: int = 250) -> Agreement:
         """As `compare`, for an fp32 file, which must compute what the network computes.

@@ -13,9 +13,16 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def _nothing(spec: BlockSpec) -> tuple[int, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """A block kind.
+
+    `held` gives, for each operator, the numbers that wait in memory for a later operator while it runs, beside what it
+    reads and writes itself: a shortcut, or another branch. A chain of operators holds nothing.
 
     `hidden_axes` says which axis of which parameter runs over the hidden channels: pruning needs nothing else. Keys
     are parameter names up to the last dot ("expand.conv"); batch norms count as their convolution ("expand.norm": 0).
@@ -24,6 +31,7 @@ class Block:
     operators: Callable[[BlockSpec], tuple[Operator, ...]]
     build: Callable[[BlockSpec], "nn.Module"]
     hidden_axes: Mapping[str, int]
+    held: Callable[[BlockSpec], tuple[int, ...]] = _nothing
 
 
 def names() -> tuple[str, ...]:
@@ -46,6 +54,12 @@ def load(kind: str) -> Block:
 def operators(spec: BlockSpec) -> tuple[Operator, ...]:
     """What `spec` executes, in order."""
     return load(spec.kind).operators(spec)
+
+
+@lru_cache(maxsize=65_536)
+def held(spec: BlockSpec) -> tuple[int, ...]:
+    """Numbers that wait while each operator of `spec` runs, in the order of `operators`."""
+    return load(spec.kind).held(spec) or (0,) * len(operators(spec))
 
 
 def macs(network: NetworkSpec) -> int:

@@ -33,6 +33,13 @@ def _operators(spec: BlockSpec) -> tuple[Operator, ...]:
     return tuple(found)
 
 
+def _held(spec: BlockSpec) -> tuple[int, ...]:
+    shortcut = spec.in_channels * spec.in_height * spec.in_width if _residual(spec) else 0
+    gated = spec.hidden_channels * spec.out_height * spec.out_width
+    gate = (shortcut, shortcut + gated, shortcut + gated, shortcut) if spec.se else ()
+    return (0, shortcut, *gate, shortcut, *((0,) if _residual(spec) else ()))
+
+
 def _build(spec: BlockSpec) -> "nn.Module":
     from collections import OrderedDict
 
@@ -62,4 +69,5 @@ PLUGIN = Block(
         "se.expand": 0,
         "project.conv": 1,
     },
+    held=_held,
 )

@@ -40,6 +40,13 @@ def _operators(spec: BlockSpec) -> tuple[Operator, ...]:
     return tuple(found)
 
 
+def _held(spec: BlockSpec) -> tuple[int, ...]:
+    left = spec.out_channels // 2 * spec.out_height * spec.out_width
+    if _splits(spec):
+        return (0, left, left, left, 0, 0)
+    return (0, spec.in_channels * spec.in_height * spec.in_width, left, left, left, 0, 0)
+
+
 def _build(spec: BlockSpec) -> "nn.Module":
     from collections import OrderedDict
 
@@ -70,4 +77,5 @@ PLUGIN = Block(
         "right.depthwise.norm": 0,
         "right.project.conv": 1,
     },
+    held=_held,
 )

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 
-from nas.core.budget import Budget
+from nas.core.budget import Budget, Costs
 from nas.core.errors import DeviceError, UnitError
 from nas.core.latency import BlockPrice, Interval, LatencyEstimate, combine, estimate
 from tests.tiny import SPACE, Device, architectures
@@ -13,15 +13,15 @@ DEVICE = Device()
 
 @pytest.mark.parametrize("ms", [0.0, -1.0, float("inf"), float("nan")])
 def test_a_budget_is_above_zero_and_finite(ms):
-    with pytest.raises(UnitError, match=f"above zero and finite, got {ms} ms"):
+    with pytest.raises(UnitError, match=f"above zero and finite, got {ms:g} ms"):
         Budget(ms)
 
 
 def test_a_budget_holds_on_the_upper_bound():
-    assert Budget(20).holds(Interval(15, 12, 20))
-    assert not Budget(20).holds(Interval(15, 12, 20.001))
-    assert Budget(20).violation(Interval(15, 12, 30)) == pytest.approx(0.5)
-    assert Budget(20).violation(Interval(5, 5, 10)) == pytest.approx(-0.5)
+    assert Budget(20).holds(Costs(Interval(15, 12, 20)))
+    assert not Budget(20).holds(Costs(Interval(15, 12, 20.001)))
+    assert Budget(20).violations(Costs(Interval(15, 12, 30))) == {"latency": pytest.approx(0.5)}
+    assert Budget(20).violations(Costs(Interval(5, 5, 10))) == {"latency": pytest.approx(-0.5)}
     assert str(Budget(20)) == "20.00 ms"
 
 

@@ -1,6 +1,7 @@
 """Laws of a space, looked at in all of its points where it is small enough."""
 
 import itertools
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -135,12 +136,30 @@ def stage(**changes: object) -> Stage:
         ({"stages": (stage(), stage(depths=(0, 1)))}, "stage 2 of tiny needs widths, depths from 1"),
         ({"stages": (stage(widths=(8, 8)),)}, "stage 1 of tiny lists an option twice: 8, 8"),
         ({"stages": (stage(choices=(Choice("mbconv", 3, 2),) * 2),)}, "lists an option twice: mbconv_k3_e2, mbconv_k3_e2"),
+        ({"resolutions": (12, 8)}, r"the resolutions of tiny must rise, got \(12, 8\): write \(8, 12\)"),
+        ({"stages": (stage(widths=(16, 8)),)}, "the widths of stage 1 of tiny must rise"),
+        ({"stages": (stage(), stage(widths=(24,), depths=(2, 1)))}, "the depths of stage 2 of tiny must rise"),
         ({"stages": (stage(stride=1),)}, "stage 1 of tiny: a shuffle unit of stride 1 needs other widths"),
     ],
 )
 def test_a_space_that_contradicts_itself_is_refused(changes, message):
     with pytest.raises(SpaceError, match=message):
         replace(SPACE, **changes)
+
+
+def test_smallest_and_largest_do_not_depend_on_the_order_of_choices():
+    turned = replace(SPACE, stages=tuple(replace(one, choices=one.choices[::-1]) for one in SPACE.stages))
+    for ends in ((SPACE.smallest(), turned.smallest()), (SPACE.largest(), turned.largest())):
+        assert SPACE.network(ends[0], 1, 10) == turned.network(ends[1], 1, 10)
+
+
+def test_what_is_computed_once_is_no_part_of_the_value():
+    used = replace(SPACE)
+    assert used.digest and used.genes and used.smallest()
+    assert used == SPACE and repr(used) == repr(replace(SPACE)) and pickle.loads(pickle.dumps(used)).key == SPACE.key
+    assert replace(used, head_width=40).digest != used.digest
+    with pytest.raises(AttributeError):
+        used.head_width = 40
 
 
 def test_a_grid_is_every_kernel_with_every_ratio():

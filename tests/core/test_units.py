@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.core.errors import UnitError
-from nas.core.units import format_latency, parse_latency_ms
+from nas.core.units import format_energy, format_latency, format_size, parse_energy_mj, parse_latency_ms, parse_size_mb
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,39 @@ def test_what_is_printed_can_be_typed(latency_ms):
 @pytest.mark.parametrize(("ms", "text"), [(6.409, "6.41 ms"), (20, "20.00 ms"), (0.1, "0.10 ms"), (0.0123, "12.3 µs")])
 def test_printed_latency(ms, text):
     assert format_latency(ms) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "mb"),
+    [("4MB", 4.0), ("512kB", 0.512), ("512 KB", 0.512), ("4MiB", 4.194304), ("1KiB", 0.001024), ("2GB", 2000.0), ("800B", 0.0008)],
+)
+def test_sizes(text, mb):
+    assert parse_size_mb(text) == pytest.approx(mb, rel=1e-12)
+
+
+@pytest.mark.parametrize(("text", "mj"), [("50mJ", 50.0), ("0.05J", 50.0), ("800uJ", 0.8), ("800 µJ", 0.8)])
+def test_energies(text, mj):
+    assert parse_energy_mj(text) == pytest.approx(mj, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "why"),
+    [
+        (parse_size_mb, "4", "is not a size: the unit is missing; write it as 4MB, 512kB or 4MiB"),
+        (parse_size_mb, "4Mb", "is not a size: the unit 'Mb' is unknown"),
+        (parse_size_mb, "0MB", "it must be above zero and finite"),
+        (parse_energy_mj, "50", "is not an energy: the unit is missing; write it as 50mJ, 0.05J or 800uJ"),
+        (parse_energy_mj, "50mW", "is not an energy: the unit 'mW' is unknown"),
+        (parse_energy_mj, "much", "write a number and a unit"),
+    ],
+)
+def test_what_is_no_size_or_energy_is_refused_with_the_forms(parse, text, why):
+    with pytest.raises(UnitError) as caught:
+        parse(text)
+    assert str(caught.value).startswith(repr(text)) and why in str(caught.value)
+
+
+@given(st.floats(1e-3, 1e6))
+def test_printed_sizes_and_energies_can_be_typed(amount):
+    assert parse_size_mb(format_size(amount)) == pytest.approx(amount, rel=0.06)
+    assert parse_energy_mj(format_energy(amount)) == pytest.approx(amount, rel=0.06)

@@ -148,6 +148,14 @@ def told(folder: Path) -> list[dict]:
         (["--device", "jetson-nano", "--budget", "20ms", "--strategy", "magic"], 2, ["no strategy is named 'magic'"]),
         (["--device", "jetson-nano", "--budget", "20ms", "--executor", "slurm"], 2, ["no executor is named 'slurm'"]),
         (["--device", "jetson-nano", "--budget", "20ms", "--trials", "0"], 2, ["trials"]),
+        (["--device", "jetson-nano", "--budget", "20ms", "--max-size", "4"], 2, ["the unit is missing", "4MB, 512kB or 4MiB"]),
+        (["--device", "jetson-nano", "--budget", "20ms", "--max-size", "50kB"], 3, ["below the smallest network", "Give --max-size"]),
+        (["--device", "jetson-nano", "--budget", "20ms", "--max-memory", "10kB"], 3, ["below the least demanding", "Give --max-memory"]),
+        (
+            ["--device", "jetson-nano", "--budget", "20ms", "--max-energy", "50mJ"],
+            2,
+            ["no power was measured for jetson-nano"],
+        ),
     ],
 )
 def test_wrong_input_gets_one_sentence_before_anything_is_written(tmp_path, arguments, code, sentences):

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nas import executors, strategies
+from nas import executors, footprint, strategies
 from nas.core.architecture import Architecture
 from nas.core.budget import Budget
 from nas.core.evaluation import Evaluation
@@ -40,6 +40,10 @@ def price(architecture):
     return estimate(Device(), network(architecture))
 
 
+def costs(architecture):
+    return footprint.costs(network(architecture), price(architecture).total, "fp32", None)
+
+
 def macs(architecture):
     return blocks.macs(network(architecture))
 
@@ -55,7 +59,7 @@ def search(folder, trials, seed=0, space=SPACE, budget=LOOSE, strategy="nsga2", 
     def priced(architecture):
         if counted is not None:
             counted.append(architecture)
-        return price(architecture)
+        return costs(architecture)
 
     return SearchStudy(folder, space, priced, macs, budget, strategies.load(strategy), trials, seed)
 

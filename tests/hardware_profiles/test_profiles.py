@@ -49,7 +49,7 @@ def test_every_profile_reads_and_says_where_its_figures_come_from(name):
 def test_the_jetson_nano_has_no_int8_and_an_old_opset():
     profile = hardware_profiles.load("jetson-nano")
     assert "int8" not in profile.precisions and profile.max_onnx_opset == 13 and "int8_static" not in profile.compressors
-    (each,) = profile.targets
+    each = profile.targets[0]
     assert each.origin == "calibrated" and each.error.mape_percent <= 6 < each.error.baseline_mape_percent
     assert "NAS-Performance-Modeling @50e6709" in each.provenance.source and "experiments.fit_jetson_nano" in each.provenance.command
 

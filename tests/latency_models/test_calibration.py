@@ -1,27 +1,46 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hardware_profiles.table_file import NetworkTiming
-from latency_models.calibration import calibrate, held_out_error, line
+from latency_models.calibration import calibrate, held_out_error, line, predicted_ms
 from nas.core.errors import MeasurementError
 
 
-def networks(factor, offset_ms, noise=0.0, count=12, held_out=4, seed=0):
+def networks(factor, join_ms, cold=0.0, noise=0.0, count=12, held_out=4, seed=0):
+    """Networks whose latency is `factor` x sum - `join_ms` x joins + `cold` ms for each MB of weights above 1, times noise."""
     random = np.random.default_rng(seed)
-    sums = random.uniform(0.5, 3.0, count + held_out)
-    truth = (factor * sums + offset_ms) * (1 + noise * random.standard_normal(count + held_out))
-    return [NetworkTiming("s@1", int(1e6 * s), float(s), float(t), i >= count) for i, (s, t) in enumerate(zip(sums, truth, strict=True))]
+    found = []
+    for i in range(count + held_out):
+        sum_ms, blocks, weights_mb = random.uniform(0.5, 3.0), int(random.integers(6, 20)), random.uniform(0.2, 3.0)
+        truth = factor * sum_ms - join_ms * (blocks - 1) + cold * max(0.0, weights_mb - 1.0)
+        truth *= 1 + noise * random.standard_normal()
+        found.append(NetworkTiming("s@1", blocks, int(1e6 * sum_ms), weights_mb, sum_ms, truth, i >= count))
+    return found
 
 
-@given(st.floats(0.2, 2.0), st.floats(0.0, 0.5))
-def test_an_exact_line_is_found_and_its_interval_is_narrow(factor, offset_ms):
-    measured = networks(factor, offset_ms)
+@given(st.floats(0.2, 2.0), st.floats(0.0, 0.004))
+def test_exact_terms_are_found_and_their_interval_is_narrow(factor, join_ms):
+    measured = networks(factor, join_ms)
     found = calibrate(measured)
-    assert (found.factor, found.offset_ms) == pytest.approx((factor, offset_ms), abs=1e-6)
+    assert (found.factor, found.join_ms, found.cold_ms_per_mb) == pytest.approx((factor, join_ms, 0), abs=1e-6)
     assert found.low_factor == pytest.approx(1) and found.high_factor == pytest.approx(1)
     assert held_out_error(measured, found).mape_percent < 0.1
+
+
+def test_weights_that_do_not_fit_the_cache_are_noticed():
+    measured = networks(0.9, 0.002, cold=0.3, count=40, held_out=20)
+    found = calibrate(measured)
+    assert found.cached_mb == 1.0 and found.cold_ms_per_mb == pytest.approx(0.3, rel=1e-6)
+    assert held_out_error(measured, found).mape_percent < 0.01
+
+
+def test_no_cache_is_believed_in_where_none_shows():
+    found = calibrate(networks(0.9, 0.002, noise=0.02, count=40))
+    assert (found.cached_mb, found.cold_ms_per_mb) == (0.0, 0.0)
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 10), st.floats(0.01, 10)), min_size=2, max_size=20))
@@ -32,19 +51,21 @@ def test_no_line_predicts_less_than_nothing(points):
 
 
 def test_the_confidence_is_what_the_number_of_networks_allows():
-    few, many = calibrate(networks(1, 0.1, noise=0.05)), calibrate(networks(1, 0.1, noise=0.05, count=100))
+    few, many = calibrate(networks(1, 0.001, noise=0.05)), calibrate(networks(1, 0.001, noise=0.05, count=100))
     assert few.confidence == pytest.approx(11 / 13) and many.confidence == 0.95
     assert few.low_factor < 1 < few.high_factor
 
 
-def test_the_interval_holds_as_often_as_it_says():
+@pytest.mark.parametrize(("count", "nominal"), [(12, 11 / 13), (40, 0.95)])
+def test_the_interval_holds_as_often_as_it_says(count, nominal):
     held = []
     for seed in range(40):
-        measured = networks(1, 0.1, noise=0.05, count=12, held_out=50, seed=seed)
+        measured = networks(1, 0.001, noise=0.05, count=count, held_out=50, seed=seed)
         found = calibrate(measured)
-        ratios = [n.measured_ms / (found.factor * n.sum_ms + found.offset_ms) for n in measured if n.held_out]
+        unseen = [network for network in measured if network.held_out]
+        ratios = np.array([network.measured_ms for network in unseen]) / predicted_ms(unseen, found)
         held += [found.low_factor <= ratio <= found.high_factor for ratio in ratios]
-    assert np.mean(held) == pytest.approx(11 / 13, abs=0.06)
+    assert np.mean(held) == pytest.approx(nominal, abs=0.06)
 
 
 def test_too_few_networks_are_refused():
@@ -55,6 +76,7 @@ def test_too_few_networks_are_refused():
 
 
 def test_the_error_stands_beside_that_of_macs_alone():
-    measured = [NetworkTiming("s@1", macs, s, s, i >= 6) for i, (macs, s) in enumerate([(5, 1.0), (1, 2.0), (9, 3.0), (2, 4.0)] * 3)]
-    found = held_out_error(measured, calibrate(measured))
-    assert found.mape_percent == pytest.approx(0, abs=0.01) and found.baseline_mape_percent > 10 and found.rows == 6
+    measured = networks(1, 0)
+    shuffled = [dataclasses.replace(network, macs=1 + 7919 * i % 13) for i, network in enumerate(measured)]
+    found = held_out_error(shuffled, calibrate(shuffled))
+    assert found.mape_percent == pytest.approx(0, abs=0.01) and found.baseline_mape_percent > 10 and found.rows == 4

@@ -10,10 +10,11 @@ import latency_models
 import search_spaces
 from hardware_profiles import table_file
 from hardware_profiles.table_file import Calibration, Head, NetworkTiming, Table, Timing
-from latency_models.lookup_table import LookupTable
+from latency_models.lookup_table import LookupTable, from_profile
 from nas.core.device import HeldOutError, Provenance
 from nas.core.errors import DeviceError, TargetMismatchError
-from nas.core.latency import estimate
+from nas.core.latency import combine, estimate
+from search_spaces.blocks import operators, weights
 
 SPACE = search_spaces.load("mobile_shuffle_32")
 LOCAL = hardware_profiles.load("local")
@@ -24,8 +25,10 @@ HEAD = Head(
     TARGET,
     Provenance('made up, with "quotes" and a \\', "2026-01-02", "pytest"),
     HeldOutError(2.5, 8, 20.0),
-    Calibration(0.9, 0.01, 0.95, 1.1, 0.88),
-    (NetworkTiming(SPACE.key, 1_000_000, 1.5, 1.4, False), NetworkTiming(SPACE.key, 2_000_000, 2.5, 2.2, True)),
+    Calibration(0.9, 0.002, 0.5, 0.25, 0.95, 1.1, 0.88),
+    (NetworkTiming(SPACE.key, 7, 1_000_000, 0.4, 1.5, 1.4, False), NetworkTiming(SPACE.key, 9, 2_000_000, 0.8, 2.5, 2.2, True)),
+    "clock 1479 to 1479 MHz, 41 to 52 °C",
+    4.25,
 )
 TABLE = Table(HEAD, {block: Timing(0.01 + block.hidden_channels / 1e4, 0.05, 100) for block in BLOCKS})
 
@@ -48,7 +51,10 @@ def test_a_network_costs_the_calibrated_sum_of_its_blocks(tmp_path):
     model = latency_models.load(write(tmp_path)[0])
     network = SPACE.network(SPACE.largest(), 1, 10)
     found = estimate(model, network)
-    assert found.total.ms == pytest.approx(0.9 * sum(TABLE.rows[block].median_ms for block in network.blocks) + 0.01)
+    cold_mb = weights(network) * 4 / 1e6 - 0.25
+    assert cold_mb > 0 and dict(found.parts)["weights beyond the cache"].ms == pytest.approx(0.5 * cold_mb)
+    wanted = 0.9 * sum(TABLE.rows[block].p10_ms for block in network.blocks) - 0.002 * (len(network.blocks) - 1) + 0.5 * cold_mb
+    assert found.total.ms == pytest.approx(wanted)
     assert found.total.low_ms == pytest.approx(0.95 * found.total.ms) and found.total.high_ms == pytest.approx(1.1 * found.total.ms)
     assert (found.origin, found.coverage, found.confidence) == ("measured", 1.0, 0.88)
 
@@ -69,13 +75,41 @@ def test_a_pruned_block_lies_between_its_neighbours_and_is_not_covered(block, da
     assert found.covered_ms == 0 and 0 < found.interval.low_ms < found.interval.ms < found.interval.high_ms
     assert found.interval.ms <= model.block(dataclasses.replace(block, hidden_channels=max(others))).interval.ms
     if hidden > min(others):
-        assert found.interval.ms == pytest.approx(0.9 * (0.01 + hidden / 1e4))
+        assert found.interval.ms == pytest.approx(0.9 * (0.01 + hidden / 1e4) - 0.002)
 
 
-def test_a_block_like_no_other_is_named():
-    model = LookupTable(TARGET, "measured", HEAD.calibration, TABLE.rows, "python -m nas.measure --device local")
-    with pytest.raises(DeviceError, match=r"nothing near BlockSpec\(kind='mbconv'.*in_height=99.*run: python -m nas\.measure"):
-        model.block(dataclasses.replace(next(block for block in BLOCKS if block.kind == "mbconv"), in_height=99, in_width=99))
+def test_a_block_like_no_other_is_priced_by_a_kernel_model_of_the_rows():
+    model = LookupTable(TARGET, "measured", HEAD.calibration, TABLE.rows, "run it")
+    block = next(block for block in BLOCKS if block.kind == "mbconv")
+    found, known = model.block(dataclasses.replace(block, in_height=99, in_width=99)), model.block(block)
+    assert found.covered_ms == 0 and found.interval.ms >= known.interval.ms
+    assert found.interval.low_ms < found.interval.ms < found.interval.high_ms
+
+
+def test_operators_of_a_network_that_is_not_ours_are_priced_but_not_covered():
+    times = {block: 0.002 + sum(0.001 + operator.macs / 1e8 for operator in operators(block)) for block in BLOCKS}
+    model = LookupTable(TARGET, "measured", HEAD.calibration, {block: Timing(ms, ms, 9) for block, ms in times.items()}, "run it")
+    network = SPACE.network(SPACE.smallest(), 1, 10)
+    parts = [operator for block in network.blocks for operator in operators(block)]
+    found = combine(model, [operator.kind for operator in parts], [model.operator(operator) for operator in parts])
+    assert found.total.ms == pytest.approx(estimate(model, network).total.ms, rel=0.5) and found.coverage < 0.2
+    assert found.total.high_ms / found.total.ms > HEAD.calibration.high_factor
+
+
+def test_a_table_of_a_few_rows_says_nothing_of_others():
+    few = LookupTable(TARGET, "measured", HEAD.calibration, dict(list(TABLE.rows.items())[:5]), "python -m nas.measure --device local")
+    with pytest.raises(DeviceError, match=r"has 5 rows, too few to price anything else; run: python -m nas\.measure"):
+        few.block(dataclasses.replace(next(block for block in BLOCKS if block.kind == "mbconv"), in_height=99, in_width=99))
+
+
+def test_a_table_of_another_device_does_not_ask_which_machine_reads_it(tmp_path):
+    target = dataclasses.replace(TARGET, device="board", runtime_version="1.11.0")
+    profile, _ = write(tmp_path)
+    path = table_file.path_of(tmp_path / "board.toml", target)
+    path.write_text(table_file.text(Table(dataclasses.replace(HEAD, machine="Jetson, aarch64, 4 cores", target=target), TABLE.rows)))
+    board = dataclasses.replace(profile, name="board", path=str(tmp_path / "board.toml"))
+    each = dataclasses.replace(board.targets[0], target=target)
+    assert from_profile(board, each).power_w == 4.25
 
 
 @pytest.mark.parametrize(
@@ -118,8 +152,8 @@ def test_a_damaged_table_is_refused_with_its_path(tmp_path, old, new, complaint)
 def test_a_profile_shows_the_figures_of_its_own_table_only(tmp_path):
     (tmp_path / "local.toml").write_text((hardware_profiles.FOLDER / "local.toml").read_text())
     write(tmp_path)
-    (each,) = hardware_profiles.load(str(tmp_path / "local.toml")).targets
-    assert each.error == HEAD.error and each.provenance == HEAD.provenance
+    each = hardware_profiles.load(str(tmp_path / "local.toml")).targets[0]
+    assert each.error == HEAD.error and each.provenance == HEAD.provenance and each.power_w == 4.25
     write(tmp_path, Table(dataclasses.replace(HEAD, machine="Another CPU"), TABLE.rows))
-    (each,) = hardware_profiles.load(str(tmp_path / "local.toml")).targets
+    each = hardware_profiles.load(str(tmp_path / "local.toml")).targets[0]
     assert each.error is None and each.provenance is None

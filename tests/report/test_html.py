@@ -13,6 +13,7 @@ import numpy as np
 import plotly.graph_objects
 import pytest
 
+from nas.core.budget import Budget
 from nas.core.latency import ORIGINS
 from nas.core.result import RunResult
 from nas.report import report_html
@@ -316,3 +317,17 @@ def _averaging_model(path: Path, channels: int, size: int, classes: int) -> None
     )
     path.parent.mkdir(parents=True)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+def test_memory_energy_and_every_limit_are_shown() -> None:
+    result = sample(LOCAL, 0.6)
+    picks = tuple(replace(p, steps=tuple(replace(s, memory_mb=0.1234, power_w=2.0) for s in p.steps)) for p in result.picks)
+    known = page(replace(result, picks=picks, budget=Budget(0.6, 4.0, 64.0, 50.0))).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "within 0.6 ms, 4 MB on disk, 64 MB of memory, 50 mJ" in known
+    assert (
+        "123 kB" in known
+        and " mJ" in known
+        and "at 2 W, measured" in known
+        and "not measured" not in known.partition("What was not measured")[0]
+    )
+    assert "not measured" in page(result).text.replace("\N{NO-BREAK SPACE}", " ")

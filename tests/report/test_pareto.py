@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nas.core.budget import Budget
 from nas.core.result import RunResult
 from nas.report import pareto_csv, pareto_json, write
 from nas.report.pareto import environment_json
@@ -34,7 +35,7 @@ def test_documented_keys_and_types(result: RunResult) -> None:
     found = pareto_json(result)
     assert found["schema"] == 1
     assert found["device"] == result.device.name
-    assert found["budget"] == {"latency_ms": result.budget.latency_ms}
+    assert found["budget"] == {"latency_ms": result.budget.latency_ms, "size_mb": None, "memory_mb": None, "energy_mj": None}
     assert len(found["picks"]) == 6
     for pick in found["picks"]:
         assert pick.keys() >= DOCUMENTED
@@ -138,3 +139,18 @@ def test_a_figure_that_json_cannot_say_is_refused_before_anything_is_written(tmp
     with pytest.raises(ValueError, match="not JSON compliant"):
         write(replace(result, picks=(broken, *result.picks[1:])), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_every_limit_counts_and_the_version_that_is_beyond_one_says_which() -> None:
+    result = sample(LOCAL, 0.6)
+    picks = tuple(replace(p, steps=tuple(replace(s, memory_mb=0.1, power_w=2.0) for s in p.steps)) for p in result.picks)
+    wide = replace(result, picks=picks, budget=Budget(0.6, 100.0, 1.0, 10.0))
+    assert pareto_json(wide)["answer"] == pareto_json(result)["answer"]
+    for pick in pareto_json(wide)["picks"]:
+        assert pick["energy_mj"] == pytest.approx(2.0 * pick["latency_ms"])
+        assert pick["energy_high_mj"] == pytest.approx(2.0 * pick["latency_high_ms"])
+        assert (pick["within_budget"], pick["beyond"]) == (True, []) or pick["beyond"] == ["latency"]
+    tight = pareto_json(replace(wide, budget=Budget(0.6, 100.0, 0.05)))
+    assert tight["answer"] is None and all("memory" in step["beyond"] for pick in tight["picks"] for step in pick["steps"])
+    unknown = pareto_json(replace(result, budget=Budget(1000.0, energy_mj=10.0)))
+    assert unknown["answer"] is None and {pick["within_budget"] for pick in unknown["picks"]} == {None}

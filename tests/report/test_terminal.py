@@ -24,7 +24,7 @@ def test_every_pick_with_its_origin_in_80_columns() -> None:
     result = sample(LOCAL, 0.6)
     text = printed(result)
     assert all(pick.architecture.id in text for pick in result.picks)
-    assert text.count("measured") == 6 and "…" not in text
+    assert text.count("measured") == 12 and text.count("not measured") == 6 and "…" not in text
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -57,3 +57,11 @@ def test_importing_the_report_loads_nothing_heavy() -> None:
     code = "import sys, nas.report; print(sorted({'plotly', 'jinja2', 'rich', 'torch', 'pandas'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_says_what_each_pick_needs_and_never_invents_energy() -> None:
+    result = sample(LOCAL, 0.6)
+    known = tuple(replace(p, steps=tuple(replace(s, memory_mb=0.1234, power_w=5.0) for s in p.steps)) for p in result.picks)
+    text = printed(replace(result, picks=known))
+    assert text.count("123 kB") >= 6 and text.count(" mJ") == 6 and "not measured" not in text
+    assert printed(result).count("not known") == printed(result).count("not measured") == 6

@@ -1,0 +1,45 @@
+"""A profile for a device that was measured and has none, and one more target in a profile that is there."""
+
+from pathlib import Path
+
+from hardware_profiles import FOLDER
+from nas.core.device import RuntimeTarget
+from nas.files import atomic_write
+
+_NOTES = "Measured with `python -m nas.measure`; figures hold for this device, this runtime and its version."
+
+
+def path_of(name_or_path: str) -> Path:
+    """Where the profile of that name is, or would be."""
+    return Path(name_or_path) if name_or_path.endswith(".toml") else FOLDER / f"{name_or_path}.toml"
+
+
+def create(path: Path, title: str, max_onnx_opset: int, improve: str) -> None:
+    """Writes a profile without targets' figures: add at least one with `add_target` before it is read."""
+    import tomli_w
+
+    document = {
+        "title": title,
+        "precisions": ["fp32", "int8"],
+        "max_onnx_opset": max_onnx_opset,
+        "compressors": ["hidden_channels", "int8_static"],
+        "notes": _NOTES,
+        "improve": improve,
+    }
+    atomic_write(path, tomli_w.dumps(document))
+
+
+def add_target(path: Path, target: RuntimeTarget, improve: str) -> None:
+    """Appends a measured target to the profile at `path`; what is written by hand above it stays as it is."""
+    import tomli_w
+
+    entry = {
+        "runtime": target.runtime,
+        "runtime_version": target.runtime_version,
+        "precision": target.precision,
+        "threads": target.threads,
+        "origin": "measured",
+        "model": "lookup_table",
+        "improve": improve,
+    }
+    atomic_write(path, path.read_text(encoding="utf-8").rstrip("\n") + "\n\n[[targets]]\n" + tomli_w.dumps(entry))

@@ -1,0 +1,62 @@
+"""Fitted targets in a device's TOML file: each script owns the part between its two marks and rewrites nothing else."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from latency_models.fitting import Fit
+from nas.files import atomic_write
+
+EXTRAPOLATED = (0.6, 1.6)
+"""Bounds of kernels that no measurement covers, as factors: an assumption, which `covers` limits to what it must hold for."""
+
+
+def target(
+    runtime: str,
+    runtime_version: str,
+    threads: int,
+    form: str,
+    covers: Sequence[str],
+    fit: Fit,
+    provenance: dict[str, Any],
+    precision: str = "fp32",
+) -> dict[str, Any]:
+    """One `[[targets]]` table; `provenance` has source, when (a date) and command; numbers are rounded to what is committed."""
+    return {
+        "runtime": runtime,
+        "runtime_version": runtime_version,
+        "precision": precision,
+        "threads": threads,
+        "origin": "calibrated",
+        "model": "kernel_model",
+        "provenance": provenance,
+        "error": {
+            "mape_percent": round(fit.mape_percent, 2),
+            "rows": len(fit.measured_ms),
+            "baseline_mape_percent": round(fit.baseline_mape_percent, 2),
+        },
+        "parameters": {
+            "form": form,
+            "covers": list(covers),
+            "interval": {
+                "confidence": fit.confidence,
+                "low_factor": round(fit.low_factor, 3),
+                "high_factor": round(fit.high_factor, 3),
+                "extrapolated_low_factor": min(EXTRAPOLATED[0], round(fit.low_factor, 3)),
+                "extrapolated_high_factor": max(EXTRAPOLATED[1], round(fit.high_factor, 3)),
+            },
+            "coefficients": {name: float(f"{value:.5g}") for name, value in fit.coefficients.items()},
+        },
+    }
+
+
+def replace(path: Path, script: str, targets: Sequence[dict[str, Any]]) -> None:
+    """Puts `targets` into the profile at `path`, in place of what `script` wrote there before, else at its end."""
+    import tomli_w
+
+    begin, end = f"# written by {script}\n", f"# end of {script}\n"
+    text = path.read_text(encoding="utf-8")
+    part = begin + tomli_w.dumps({"targets": list(targets)}) + end
+    before, found, after = text.partition(begin)
+    text = before + part + after.partition(end)[2] if found else text.rstrip("\n") + "\n\n" + part
+    atomic_write(path, text)

@@ -1,0 +1,139 @@
+"""Blocks and networks as files that are timed: with random weights, for one image, as they stand inside a network.
+
+An int8 block takes and gives integers, as it does between two others; only a network's first block reads floats and only its
+last one writes them.
+"""
+
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nas.core.device import RuntimeTarget
+from nas.core.errors import MeasurementError
+from nas.core.network import BlockSpec, NetworkSpec
+from search_spaces import blocks
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+Spec = BlockSpec | NetworkSpec
+
+SUFFIXES = {"onnxruntime": ".onnx", "onnxruntime-web": ".onnx", "litert": ".tflite"}
+"""Runtimes that files are made for, and the ending of their files."""
+
+PRECISIONS = {"onnxruntime": ("fp32", "int8"), "onnxruntime-web": ("fp32", "int8"), "litert": ("fp32",)}
+"""What can be made for them."""
+
+
+def require(target: RuntimeTarget) -> str:
+    """The ending of files for `target`.
+
+    Raises:
+        MeasurementError: no files can be made for its runtime or precision; the message names those there are.
+    """
+    runtime = runtime_of(target)
+    if target.precision not in PRECISIONS.get(runtime, ()):
+        able = "; ".join(f"{runtime} {' or '.join(found)}" for runtime, found in PRECISIONS.items())
+        raise MeasurementError(f"{target.runtime} {target.precision} cannot be measured by this program (it measures {able})")
+    return SUFFIXES[runtime]
+
+
+def runtime_of(target: RuntimeTarget) -> str:
+    """The runtime without ONNX Runtime's provider: "onnxruntime" for "onnxruntime-cuda"."""
+    return target.runtime if target.runtime in PRECISIONS else target.runtime.partition("-")[0]
+
+
+def write(spec: Spec, path: Path, target: RuntimeTarget, max_opset: int) -> None:
+    """Writes `spec` as the file that `target` runs.
+
+    Raises:
+        MeasurementError: it cannot be expressed for that runtime or in ONNX of that opset.
+    """
+    from onnx.onnx_cpp2py_export.checker import ValidationError
+
+    from nas.core.errors import ExportError
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="model-") as folder:
+            plain = Path(folder) / "plain.onnx"
+            _export(spec, plain, max_opset)
+            model = _quantized(plain, spec) if target.precision == "int8" else None
+            content = model.SerializeToString() if model is not None else plain.read_bytes()
+    except (ExportError, ValidationError) as error:
+        raise MeasurementError(f"{spec} cannot be written for {target}: {str(error).splitlines()[0]}") from error
+    path.write_bytes(_tflite(content) if target.runtime == "litert" else content)
+
+
+def _export(spec: Spec, path: Path, max_opset: int) -> None:
+    """Writes `spec`, batch norms folded, as fp32 ONNX."""
+    import torch
+
+    if isinstance(spec, NetworkSpec):
+        from nas.network import Network
+
+        module: torch.nn.Module = Network(spec)
+        shape = (1, spec.in_channels, spec.resolution, spec.resolution)
+    else:
+        module, shape = blocks.load(spec.kind).build(spec), (1, spec.in_channels, spec.in_height, spec.in_width)
+    with warnings.catch_warnings():
+        # the TorchScript-based exporter is deprecated, and ten times faster than its successor on a thousand blocks
+        warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
+        warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
+        try:
+            torch.onnx.export(
+                module.eval(),
+                (torch.zeros(shape),),
+                str(path),
+                dynamo=False,
+                opset_version=max_opset,
+                input_names=["images"],
+                output_names=["logits"],
+            )
+        except (RuntimeError, torch.onnx.OnnxExporterError) as error:
+            raise MeasurementError(f"{spec} cannot be exported in ONNX opset {max_opset}: {str(error).splitlines()[0]}") from error
+
+
+def _quantized(path: Path, spec: Spec) -> "ModelProto":
+    """The fp32 file at `path` in int8, with the ranges of random images: speed does not depend on them."""
+    import onnx
+
+    from nas.compressors.int8_static import quantize_for_speed
+
+    target = path.with_name("int8.onnx")
+    quantize_for_speed(path, target)
+    model = onnx.load(target)
+    kind = spec.kind if isinstance(spec, BlockSpec) else ""
+    if isinstance(spec, BlockSpec):
+        _between_blocks(model, keep_input=kind == "conv", keep_output=kind == "head")
+    return model
+
+
+def _between_blocks(model: "ModelProto", keep_input: bool, keep_output: bool) -> None:
+    """Makes the integers on either side of the outermost quantize and dequantize nodes the model's input and output."""
+    graph = model.graph
+    readers = [node for node in graph.node if "images" in node.input]
+    if not keep_input and len(readers) == 1 and readers[0].op_type == "QuantizeLinear":
+        integers = readers[0].output[0]
+        graph.node.remove(readers[0])
+        graph.input[0].name = integers
+        graph.input[0].type.tensor_type.elem_type = _UINT8
+    writer = next(node for node in graph.node if "logits" in node.output)
+    if not keep_output and writer.op_type == "DequantizeLinear":
+        graph.output[0].name = writer.input[0]
+        graph.output[0].type.tensor_type.elem_type = _UINT8
+        graph.node.remove(writer)
+    del graph.value_info[:]
+
+
+_UINT8 = 2
+"""TensorProto.UINT8."""
+
+
+def _tflite(content: bytes) -> bytes:
+    import onnx
+
+    from nas import tflite
+
+    tflite.require()
+    return tflite.convert(onnx.load_from_string(content))

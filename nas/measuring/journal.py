@@ -1,0 +1,125 @@
+"""What a measurement has found so far, a line each: an interruption of any kind loses the model that was being timed, at most.
+
+Models are timed in chunks that begin and end with the same sentinel network. Where it took longer than it can, something
+disturbed the device, and what was timed between is measured again.
+"""
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hardware_profiles.table_file import Timing
+from latency_models.hosts import Report
+from nas.core.errors import MeasurementError
+from nas.files import atomic_write
+
+DRIFT = 1.05
+"""How much slower than at its best the sentinel may be for its chunk to count."""
+
+Key = tuple[str, int]
+"""What was timed, and in which pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One timing: in which chunk, and what the device said of itself."""
+
+    chunk: int
+    timing: Timing
+    power_w: float | None
+    clock_mhz: float | None
+    governor: str
+    temperature_c: float | None
+
+
+class Journal:
+    """The lines of one unfinished measurement; `title` says what they hold for."""
+
+    def __init__(self, path: Path, title: dict[str, Any]) -> None:
+        self.path = path
+        self.title = title
+        self._found: dict[Key, Found] = {}
+        self._sentinels: dict[int, list[float]] = {}
+        if path.exists():
+            self._read()
+
+    def begin(self) -> None:
+        """Makes the file ready for more lines: a new one, or one whose last line may be torn."""
+        if not self.path.exists():
+            atomic_write(self.path, json.dumps(self.title) + "\n")
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("\n")
+
+    def add(self, chunk: int, key: Key | None, report: Report) -> None:
+        """Keeps a timing; of the sentinel where `key` is None."""
+        found = Found(
+            chunk,
+            Timing(report.p10_ms, report.p95_ms, report.runs),
+            report.power_w,
+            report.clock_mhz,
+            report.governor,
+            report.temperature_after_c,
+        )
+        line = {"item": key[0] if key else None, "pass": key[1] if key else 0, **asdict(found)}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self._keep(line)
+
+    def done(self) -> dict[Key, Found]:
+        """All timings but those of chunks that something disturbed."""
+        best = min((ms for values in self._sentinels.values() for ms in values), default=0.0)
+        disturbed = {chunk for chunk, values in self._sentinels.items() if max(values) > DRIFT * best}
+        return {key: found for key, found in self._found.items() if found.chunk not in disturbed}
+
+    def everything(self) -> dict[Key, Found]:
+        """All timings, disturbed or not."""
+        return dict(self._found)
+
+    def next_chunk(self) -> int:
+        """A number that no chunk has yet."""
+        return max((*self._sentinels, *(found.chunk for found in self._found.values()), -1)) + 1
+
+    def _read(self) -> None:
+        lines = []
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue  # blank or torn: what it said is measured again
+        if not lines or lines[0] != self.title:
+            was = lines[0] if lines else "unreadable"
+            raise MeasurementError(f"{self.path} is an unfinished measurement of something else ({was}); pass --fresh to discard it")
+        for line in lines[1:]:
+            self._keep(line)
+
+    def _keep(self, line: dict[str, Any]) -> None:
+        if line["item"] is None:
+            self._sentinels.setdefault(line["chunk"], []).append(line["timing"]["p10_ms"])
+            return
+        rest = {name: value for name, value in line.items() if name not in ("item", "pass", "timing")}
+        self._found[line["item"], line["pass"]] = Found(timing=Timing(**line["timing"]), **rest)
+
+
+def combine(timings: Sequence[Timing]) -> Timing:
+    """One timing out of several passes: the least of each figure, since what disturbs a run only adds to it; all runs together."""
+    return Timing(min(one.p10_ms for one in timings), min(one.p95_ms for one in timings), sum(one.runs for one in timings))
+
+
+def conditions(found: Iterable[Found]) -> str:
+    """Clock, governor and temperature of a device while it was measured, in words; "" where it told nothing."""
+    clocks = sorted(one.clock_mhz for one in found if one.clock_mhz is not None)
+    heat = sorted(one.temperature_c for one in found if one.temperature_c is not None)
+    governors = sorted({one.governor for one in found if one.governor})
+    said = [f"clock {clocks[0]:.0f} to {clocks[-1]:.0f} MHz"] if clocks else []
+    said += [f"governor {', '.join(governors)}"] if governors else []
+    said += [f"{heat[0]:.0f} to {heat[-1]:.0f} °C"] if heat else []
+    return ", ".join(said)
+
+
+def power_w(found: Iterable[Found]) -> float | None:
+    """Median power, None where no sensor told."""
+    watts = [one.power_w for one in found if one.power_w is not None]
+    return round(statistics.median(watts), 3) if watts else None

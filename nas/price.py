@@ -1,0 +1,251 @@
+"""`python -m nas.price`: the latency of any ONNX file on a device, with an interval and a line for each operator."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas.cli import output, run
+
+if TYPE_CHECKING:
+    from latency_models.onnx_graph import OnnxNetwork
+    from nas.core.device import DeviceProfile
+    from nas.core.latency import Interval, LatencyModel
+    from nas.core.operators import Operator
+
+app = typer.Typer(add_completion=False)
+
+TOP = 15
+"""Operators that are listed without `--all`: those that cost most."""
+
+NAME_LENGTH = 24
+"""Characters of a node's name that are shown: its end; the JSON has all."""
+
+SHOWN_UNKNOWN = 10
+"""Nodes without a price that are named in the text; the JSON names all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One fused operator of the file and its price; `covered` where at least half of it rests on measurements."""
+
+    name: str
+    operator: "Operator"
+    interval: "Interval"
+    covered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Latency of a file on a target: `total` is the `overhead` and the sum of `lines`.
+
+    `coverage`, from 0 to 1, is the share of the time that rests on measurements, times the share of the operators that
+    have a price at all. With operators in `network.unknown`, which count no time, `origin` is "estimated".
+    """
+
+    network: "OnnxNetwork"
+    overhead: "Interval"
+    total: "Interval"
+    lines: tuple[Line, ...]
+    origin: str
+    coverage: float
+
+
+@app.command(
+    epilog="Examples: python -m nas.price model.onnx --device jetson-nano · python -m nas.price model.onnx --device jetson-nano --all · "
+    "python -m nas.price model.onnx --device pixel-1 --threads 1 --input-size 224 --json"
+)
+def main(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The ONNX file, of any exporter.")],
+    device: Annotated[str, typer.Option(help="Device: a name (python -m nas.devices lists them) or a path to a .toml file.")],
+    runtime: Annotated[str, typer.Option(help="Runtime on the device, such as tensorrt; its first one if not given.")] = "",
+    precision: Annotated[str, typer.Option(help="Numbers to compute with: fp32, fp16 or int8, whatever those in the file are.")] = "fp32",
+    threads: Annotated[int | None, typer.Option(min=0, help="Threads of the runtime (0: a GPU's); any if not given.")] = None,
+    input_size: Annotated[int | None, typer.Option(min=1, help="Rows and columns of the image, in pixels, where the file is open.")] = None,
+    show_all: Annotated[bool, typer.Option("--all", help=f"List every operator, in order, not the {TOP} that cost most.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Price an ONNX file: latency in milliseconds for one image, with an interval, and what each operator costs.
+
+    Operators are fused as runtimes do and priced from what was measured on the device. Coverage is the share that rests on
+    measurements; the rest is extrapolated and widens the interval. Operators without a price are named, and make the
+    latency a lower bound. Nothing is run, and weights are not read.
+    """
+    import hardware_profiles
+    import latency_models
+
+    profile = hardware_profiles.load(device)
+    found = latency_models.load(profile, precision=precision, runtime=runtime, threads=threads)
+
+    from latency_models import onnx_graph
+
+    network = onnx_graph.read(model, input_size)
+    answer = price(network, found)
+    if as_json:
+        typer.echo(json.dumps(facts(answer, found, profile, model), indent=2))
+    else:
+        _show(answer, found, profile, model, show_all)
+
+
+def price(network: "OnnxNetwork", model: "LatencyModel") -> Price:
+    """The price of `network`, operator by operator.
+
+    Raises:
+        DeviceError: the device's figures cannot price single operators; the message says what to do.
+    """
+    total, covered_ms = model.overhead, model.overhead.ms
+    lines = []
+    for name, operator in zip(network.names, network.operators, strict=True):
+        one = model.operator(operator)
+        total, covered_ms = total + one.interval, covered_ms + one.covered_ms
+        lines.append(Line(name, operator, one.interval, one.covered_ms >= one.interval.ms / 2))
+    known = len(network.operators) / max(1, len(network.operators) + len(network.unknown))
+    coverage = known * min(1.0, covered_ms / total.ms) if total.ms > 0 else 0.0
+    return Price(network, model.overhead, total, tuple(lines), "estimated" if network.unknown else model.origin, coverage)
+
+
+def notes(answer: Price, model: "LatencyModel", profile: "DeviceProfile") -> list[str]:
+    """What a reader should know of the price, a sentence each; the last says what would improve it."""
+    found, network, target = [], answer.network, model.target
+    if network.unknown:
+        found.append(
+            f"this is a lower bound: {len(network.unknown)} operator(s) have no price and count no time: "
+            f"{', '.join(network.unknown[:SHOWN_UNKNOWN])}{' ...' if len(network.unknown) > SHOWN_UNKNOWN else ''}"
+        )
+    if network.precision not in ("fp32", target.precision):
+        found.append(
+            f"the file is {network.precision}, the price is of {target.precision}: pass --precision {network.precision} for its own"
+        )
+    guessed = sorted({line.operator.kind for line in answer.lines if not line.covered})
+    if guessed:
+        share = sum(line.interval.ms for line in answer.lines if not line.covered) / answer.total.ms
+        found.append(f"{share:.0%} of the latency is extrapolated from other operators: {', '.join(guessed)}")
+    return [*found, f"to improve it: {profile.improve}"]
+
+
+def facts(answer: Price, model: "LatencyModel", profile: "DeviceProfile", path: Path) -> dict[str, Any]:
+    """The answer as plain JSON values; times are milliseconds for one image, sizes pixels."""
+    target, network = model.target, answer.network
+    return {
+        "model": str(path),
+        "latency_ms": answer.total.ms,
+        "low_ms": answer.total.low_ms,
+        "high_ms": answer.total.high_ms,
+        "origin": answer.origin,
+        "coverage": answer.coverage,
+        "confidence": model.confidence,
+        "device": target.device,
+        "runtime": target.runtime,
+        "runtime_version": target.runtime_version,
+        "precision": target.precision,
+        "threads": target.threads,
+        "batch": target.batch,
+        "overhead_ms": answer.overhead.ms,
+        "macs": network.macs,
+        "params": network.weights,
+        "inputs": {name: list(shape) for name, shape in network.inputs},
+        "operators": [_line_facts(line) for line in answer.lines],
+        "unknown": list(network.unknown),
+        "notes": notes(answer, model, profile),
+    }
+
+
+def _line_facts(line: Line) -> dict[str, Any]:
+    one = line.operator
+    return {
+        "name": line.name,
+        "kind": one.kind,
+        "activation": one.activation,
+        "in_channels": one.in_channels,
+        "out_channels": one.out_channels,
+        "kernel": [one.kernel, one.kernel_width or one.kernel],
+        "stride": one.stride,
+        "groups": one.groups,
+        "in_size": [one.in_height, one.in_width],
+        "out_size": [one.out_height, one.out_width],
+        "macs": one.macs,
+        "ms": line.interval.ms,
+        "low_ms": line.interval.low_ms,
+        "high_ms": line.interval.high_ms,
+        "covered": line.covered,
+    }
+
+
+def _show(answer: Price, model: "LatencyModel", profile: "DeviceProfile", path: Path, show_all: bool) -> None:
+    total, network = answer.total, answer.network
+    lines = answer.lines if show_all else sorted(answer.lines, key=lambda line: -line.interval.ms)[:TOP]
+    output.print(_operator_table(lines, answer))
+    output.print(_kind_table(answer))
+    shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in network.inputs)
+    said = (
+        f"{path.name} ({shapes}) on {model.target}",
+        f"{'at least ' if network.unknown else ''}{total.ms:.3g} ms, between {total.low_ms:.3g} and {total.high_ms:.3g} ms at "
+        f"{model.confidence:.0%}; {answer.origin}, coverage {answer.coverage:.0%}; "
+        f"{network.macs / 1e6:.1f} M MACs, {network.weights / 1e6:.2f} M parameters, {len(answer.lines)} operators",
+        *notes(answer, model, profile),
+    )
+    for sentence in said:
+        output.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def _operator_table(lines: Sequence[Line], answer: Price) -> Any:
+    shown = f"{len(lines)} of {len(answer.lines)} operators" if len(lines) < len(answer.lines) else "all operators, in order"
+    table = _table(shown, ("node", "kind", "shape"), ("M MACs", "ms", "share", "basis"))
+    for line in lines:
+        one, ms = line.operator, line.interval.ms
+        kind = f"{one.kind}, {one.activation}" if one.activation and one.kind != "activation" else one.kind
+        numbers = f"{one.macs / 1e6:.2f}" if one.macs else "", f"{ms:.4f}", _share(ms, answer)
+        table.add_row(_end(line.name), kind, shape_of(one), *numbers, "figures" if line.covered else "guess")
+    return table
+
+
+def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in left:
+        table.add_column(heading)
+    for heading in right:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _share(ms: float, answer: Price) -> str:
+    return f"{ms / answer.total.ms:.1%}" if answer.total.ms else ""
+
+
+def _end(name: str) -> Any:
+    """The end of a node's name, which tells it from others."""
+    from rich.text import Text
+
+    return Text(name if len(name) <= NAME_LENGTH else f"…{name[1 - NAME_LENGTH :]}", overflow="fold")
+
+
+def shape_of(operator: "Operator") -> str:
+    """Channels and size before and after, kernel and stride in short: "16x112x112 → 24x56x56 k3 s2"."""
+    before = f"{operator.in_channels}x{operator.in_height}x{operator.in_width}"
+    after = f"{operator.out_channels}x{operator.out_height}x{operator.out_width}"
+    columns = operator.kernel_width or operator.kernel
+    kernel = f" k{operator.kernel}" + (f"x{columns}" if columns != operator.kernel else "") if operator.taps > 1 else ""
+    rest = (f" s{operator.stride}" if operator.stride > 1 else "") + (f" g{operator.groups}" if operator.groups > 1 else "")
+    return (before if before == after else f"{before} → {after}") + kernel + rest
+
+
+def _kind_table(answer: Price) -> Any:
+    table = _table("by kind", ("kind",), ("operators", "M MACs", "ms", "share"))
+    groups: dict[str, list[Line]] = {}
+    for line in answer.lines:
+        groups.setdefault(line.operator.kind, []).append(line)
+    rows = [(kind, len(found), sum(x.operator.macs for x in found), sum(x.interval.ms for x in found)) for kind, found in groups.items()]
+    rows.append(("overhead", 0, 0, answer.overhead.ms))
+    for kind, count, macs, ms in sorted(rows, key=lambda row: -row[3]):
+        table.add_row(kind, str(count) if count else "", f"{macs / 1e6:.1f}" if macs else "", f"{ms:.4f}", _share(ms, answer))
+    return table
+
+
+if __name__ == "__main__":
+    run(app)

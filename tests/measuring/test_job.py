@@ -1,0 +1,136 @@
+import dataclasses
+import json
+
+import pytest
+
+import hardware_profiles
+import latency_models
+from hardware_profiles import table_file
+from latency_models.hosts import ConnectionLostError
+from latency_models.hosts.local import LocalHost
+from nas.core.errors import MeasurementError
+from nas.core.latency import estimate
+from nas.core.space import SearchSpace
+from nas.measuring import job as measuring
+from nas.measuring.job import FULL, Job, measure
+from tests.measuring.fakes import PLAN, THIS, TINY, FakeHost
+
+BLOCKS = TINY.unique_blocks(1, 4)
+TIMINGS = 2 * (len(BLOCKS) + 5)
+
+
+def at(done, total):
+    """Nobody watches."""
+
+
+@pytest.fixture
+def job(tmp_path):
+    (tmp_path / "local.toml").write_text((hardware_profiles.FOLDER / "local.toml").read_text())
+    target = hardware_profiles.load("local").targets[0].target
+    return Job(target, THIS, TINY, 1, 4, PLAN, table_file.path_of(tmp_path / "local.toml", target), 17, "pytest")
+
+
+@pytest.fixture
+def no_files(monkeypatch):
+    """Files are written at once, and empty."""
+    monkeypatch.setattr(measuring.model_files, "write", lambda spec, path, target, opset: path.write_text("x"))
+
+
+def test_a_real_measurement_prices_the_networks_that_it_is_for(job, tmp_path):
+    steps = []
+    measure(job, LocalHost(), lambda done, total: steps.append((done, total)))
+    assert steps[0] == (0, TIMINGS) and steps[-1] == (TIMINGS, TIMINGS) and not job.journal.exists()
+    profile = hardware_profiles.load(str(tmp_path / "local.toml"))
+    found = estimate(latency_models.load(profile), TINY.network(TINY.largest(), 1, 4))
+    assert 0 < found.total.low_ms <= found.total.ms <= found.total.high_ms < 1000
+    assert found.origin == "measured" and found.coverage == pytest.approx(1.0) and found.target == job.target
+    assert profile.targets[0].error.rows == 1 and profile.targets[0].provenance.command == "pytest"
+    table = table_file.read(job.table)
+    assert set(table.rows) == set(BLOCKS) and all(row.runs >= 3 for row in table.rows.values())
+    assert len(table.head.networks) == 5 and table.head.machine == THIS
+    assert job.complete
+
+
+def test_an_interrupted_measurement_continues_and_repeats_one_model_at_most(job, no_files):
+    host = FakeHost(limit=TIMINGS // 2)
+    with pytest.raises(ConnectionLostError):
+        measure(job, host, at)
+    assert not job.table.exists()
+    with job.journal.open("a") as journal:
+        journal.write('{"pass": 0, "item": "torn')  # what a power cut leaves
+    host.limit = None
+    steps = []
+    measure(job, host, lambda done, total: steps.append(done))
+    sentinels = sum(1 for name in host.timed) - TIMINGS
+    assert steps[0] == TIMINGS // 2 - 1 and sentinels <= 4  # two a stream, and none of the rest twice
+    assert job.table.exists() and not job.journal.exists()
+
+
+def test_what_a_drifting_sentinel_encloses_is_measured_again(job, no_files, monkeypatch):
+    monkeypatch.setattr(measuring, "CHUNK", TIMINGS // 2)
+    host = FakeHost(ms=lambda path, count: 3.0 if count <= 1 + TIMINGS // 2 else 1.0)  # hot at first, which shows only later
+    table = measure(job, host, at)
+    assert all(row.p10_ms == 1.0 for row in table.rows.values())
+    assert len(host.timed) == (TIMINGS + 3) + (TIMINGS // 2 + 2)
+
+
+def test_a_device_that_never_settles_is_measured_in_the_end_and_says_how_bad_it_is(job, no_files):
+    host = FakeHost(ms=lambda path, count: 1.0 + (count % 7) / 3)
+    measure(job, host, at)
+    assert len(host.timed) <= measuring.ROUNDS * (TIMINGS + (TIMINGS // measuring.CHUNK + 2))
+
+
+def test_every_pass_has_its_own_order(job, no_files):
+    host = FakeHost()
+    measure(job, host, at)
+    names = host.timed[1:-1]
+    first, second = names[: TIMINGS // 2], names[TIMINGS // 2 :]
+    assert first != second and sorted(first) == sorted(second)
+
+
+def test_the_journal_of_something_else_is_not_continued(job, no_files):
+    with pytest.raises(ConnectionLostError):
+        measure(job, FakeHost(limit=3), at)
+    with pytest.raises(MeasurementError, match=r"unfinished measurement of something else .*; pass --fresh to discard it"):
+        measure(dataclasses.replace(job, in_channels=3), FakeHost(), at)
+
+
+def test_blocks_that_another_space_has_too_are_measured_once(job, no_files):
+    measure(job, FakeHost(), at)
+    names = ("stem_width", "stem_stride", "stem_activation", "stages", "head_width", "head_activation")
+    other = SearchSpace("other", (8, 16), *[getattr(TINY, name) for name in names])
+    second = dataclasses.replace(job, space=other)
+    host = FakeHost()
+    measure(second, host, at)
+    table = table_file.read(job.table)
+    new = set(other.unique_blocks(1, 4)) - set(BLOCKS)
+    assert len(host.timed) == 2 * (len(new) + 5) + 2
+    assert set(BLOCKS) | new == set(table.rows)
+    assert {network.space for network in table.head.networks} == {TINY.key, other.key} and len(table.head.networks) == 10
+
+
+def test_the_table_keeps_what_the_device_said_of_itself(job, no_files):
+    host = FakeHost(changed={"power_w": 4.2, "clock_mhz": 1479.0, "governor": "performance", "temperature_after_c": 41.5})
+    head = measure(job, host, at).head
+    assert head.power_w == 4.2 and head.conditions == "clock 1479 to 1479 MHz, governor performance, 42 to 42 °C"
+    assert table_file.read(job.table).head == head
+
+
+def test_every_line_of_the_journal_is_whole_before_the_next_model_is_timed(job, no_files):
+    seen = []
+
+    def look(path, count):
+        seen.append(sum(line.startswith("{") for line in job.journal.read_text().splitlines()))
+        return 1.0
+
+    measure(job, FakeHost(ms=look), at)
+    assert seen == list(range(1, TIMINGS + 3))
+
+
+def test_a_space_too_small_to_calibrate_is_refused(job):
+    with pytest.raises(MeasurementError, match="tiny has 6 networks, 70 are needed"):
+        dataclasses.replace(job, plan=FULL).items()
+
+
+def test_the_title_is_plain_json(job):
+    assert json.loads(json.dumps(job.title)) == job.title

@@ -1,0 +1,87 @@
+import pytest
+
+import hardware_profiles
+from hardware_profiles import installed
+from nas.core.errors import DeviceError, MeasurementError, TargetMismatchError
+from nas.measuring.target import Asked, find
+from tests.measuring.fakes import THIS, FakeHost
+
+SSH = "ssh://pi@board"
+
+
+def asked(device, place=SSH, runtime="onnxruntime", provider="cpu", precision="fp32", threads=1):
+    return Asked(str(device), place, runtime, provider, precision, threads)
+
+
+def test_a_new_device_gets_a_profile_and_every_new_target_a_line(tmp_path):
+    path = tmp_path / "my-pi.toml"
+    found = find(asked(path), FakeHost(), may_write=True)
+    assert (found.target.device, found.target.runtime_version, found.machine) == ("my-pi", "1.17.0", "A board, aarch64, 4 cores")
+    assert found.table == tmp_path / "tables" / "my-pi.onnxruntime.fp32.1t.csv" and found.max_onnx_opset == 17
+    find(asked(path, precision="int8", threads=4), FakeHost(), may_write=True)
+    find(asked(path), FakeHost(), may_write=True)
+    profile = hardware_profiles.load(str(path))
+    assert [(each.target.precision, each.target.threads) for each in profile.targets] == [("fp32", 1), ("int8", 4)]
+    assert all(each.origin == "measured" and each.error is None for each in profile.targets)
+    assert profile.targets[1].improve.endswith("--runtime onnxruntime --precision int8 --threads 4")
+
+
+def test_nothing_is_written_when_only_asked(tmp_path):
+    path = tmp_path / "my-pi.toml"
+    assert find(asked(path), FakeHost(), may_write=False).target.threads == 1
+    assert not path.exists()
+
+
+def test_what_the_user_wrote_by_hand_stays(tmp_path):
+    path = tmp_path / "board.toml"
+    find(asked(path), FakeHost(), may_write=True)
+    path.write_text("# my notes\n" + path.read_text().replace("max_onnx_opset = 17", "max_onnx_opset = 13"))
+    find(asked(path, precision="int8"), FakeHost(), may_write=True)
+    assert path.read_text().startswith("# my notes\n") and hardware_profiles.load(str(path)).max_onnx_opset == 13
+
+
+def test_an_old_runtime_gets_files_that_it_reads(tmp_path):
+    host = FakeHost(runtimes={"onnxruntime": "1.11.0"})
+    assert find(asked(tmp_path / "nano.toml"), host, may_write=True).max_onnx_opset == 13
+
+
+def test_a_provider_is_a_runtime_of_its_own(tmp_path):
+    with pytest.raises(MeasurementError, match="onnxruntime-cuda fp64 cannot be measured"):
+        find(asked(tmp_path / "orin.toml", provider="cuda", precision="fp64"), FakeHost(), may_write=True)
+    found = find(asked(tmp_path / "orin.toml", provider="cuda"), FakeHost(), may_write=True)
+    assert found.table.name == "orin.onnxruntime-cuda.fp32.1t.csv"
+
+
+def test_another_version_than_the_profile_says_is_refused(tmp_path):
+    path = tmp_path / "my-pi.toml"
+    find(asked(path), FakeHost(), may_write=True)
+    with pytest.raises(TargetMismatchError, match=r"is for my-pi onnxruntime 1\.17\.0 .*, the device has onnxruntime 1\.18\.0"):
+        find(asked(path), FakeHost(runtimes={"onnxruntime": "1.18.0"}), may_write=True)
+
+
+@pytest.mark.parametrize(("device", "place"), [("my-pi", "local"), ("local", SSH)])
+def test_this_machine_and_a_device_are_not_confused(device, place):
+    with pytest.raises(DeviceError, match="cannot be measured at"):
+        find(asked(device, place), FakeHost(), may_write=True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"runtime": "litert"}, r"has no runtime litert \(it has: onnxruntime 1\.17\.0\)"),
+        ({"precision": "fp16"}, "onnxruntime fp16 cannot be measured by this program"),
+        ({"runtime": "onnxruntime-web"}, "on this machine only"),
+    ],
+)
+def test_what_cannot_be_measured_is_said(tmp_path, changed, said):
+    with pytest.raises(MeasurementError, match=said):
+        find(asked(tmp_path / "my-pi.toml", **changed), FakeHost(), may_write=True)
+
+
+def test_this_machine_has_all_its_targets(monkeypatch):
+    monkeypatch.setattr(installed, "version", lambda runtime: "1.2.3")
+    host = FakeHost(machine=THIS, runtimes={"onnxruntime": "1.2.3", "litert": "1.2.3"})
+    for each in hardware_profiles.load("local").targets:
+        target = each.target
+        found = find(asked("local", "local", target.runtime, "cpu", target.precision, target.threads), host, may_write=False)
+        assert found.target == target

@@ -1,0 +1,107 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import onnx
+import pytest
+
+from latency_models import onnx_graph
+from nas import price
+from nas.core.device import DeviceProfile
+from nas.core.latency import BlockPrice, Interval
+from tests.tiny import Device
+
+ROOT = Path(__file__).parents[1]
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
+SHUFFLENET, SQUEEZENET = LIGHT / "light_shufflenet.onnx", LIGHT / "light_squeezenet.onnx"
+
+
+class Priced(Device):
+    """A million MACs take a millisecond and other operators a tenth of one, which nobody measured."""
+
+    def operator(self, operator):
+        ms = operator.macs / 1e6 or 0.1
+        return BlockPrice(Interval(ms, ms / 2, ms * 2), ms if operator.macs else 0.0)
+
+
+def profile():
+    return DeviceProfile("abacus", "An abacus", ("fp32",), 17, (), (), "", "measure it", "abacus.toml")
+
+
+def with_unknown(path):
+    """A copy of squeezenet in which the last pooling is something that nobody prices."""
+    model = onnx.load(SQUEEZENET)
+    pool = next(node for node in model.graph.node if node.op_type == "GlobalAveragePool")
+    pool.op_type, pool.domain, pool.name = "Mystery", "example", "strange"
+    model.opset_import.append(onnx.helper.make_opsetid("example", 1))
+    onnx.save(model, path)
+    return path
+
+
+def test_a_price_is_the_overhead_and_the_sum_of_its_operators():
+    network = onnx_graph.read(SHUFFLENET)
+    found = price.price(network, Priced())
+    assert found.total.ms == pytest.approx(found.overhead.ms + sum(line.interval.ms for line in found.lines))
+    assert found.total.high_ms == pytest.approx(found.overhead.high_ms + sum(line.interval.high_ms for line in found.lines))
+    assert [line.operator for line in found.lines] == list(network.operators) and found.origin == "estimated" == Priced().origin
+    assert found.coverage == pytest.approx((0.5 + network.macs / 1e6) / found.total.ms)
+    assert {line.covered for line in found.lines if line.operator.macs} == {True}
+    said = price.notes(found, Priced(), profile())
+    assert "extrapolated from other operators: activation, add, concat," in said[0] and said[-1] == "to improve it: measure it"
+
+
+def test_what_has_no_price_makes_a_lower_bound(tmp_path):
+    whole = price.price(onnx_graph.read(SQUEEZENET), Priced(origin="measured"))
+    partial = price.price(onnx_graph.read(with_unknown(tmp_path / "model.onnx")), Priced(origin="measured"))
+    assert whole.origin == "measured" and partial.origin == "estimated"
+    assert partial.network.unknown[0] == "Mystery strange" and partial.coverage < whole.coverage and partial.total.ms < whole.total.ms
+    facts = price.facts(partial, Priced(), profile(), tmp_path / "model.onnx")
+    assert facts["unknown"][0] == "Mystery strange" and "this is a lower bound" in facts["notes"][0]
+    assert {"latency_ms", "low_ms", "high_ms", "origin", "coverage", "device", "runtime", "precision", "threads"} <= set(facts)
+    assert json.loads(json.dumps(facts)) == facts
+
+
+def command(*arguments):
+    line = [sys.executable, "-m", "nas.price", *map(str, arguments)]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_json_is_one_document_and_the_table_says_the_same():
+    found = command(SHUFFLENET, "--device", "pixel-1", "--json")
+    facts = json.loads(found.stdout)
+    assert found.returncode == 0 and found.stderr == ""
+    assert 0 < facts["low_ms"] <= facts["latency_ms"] <= facts["high_ms"] and 0 < facts["coverage"] <= 1
+    parts = facts["overhead_ms"] + sum(one["ms"] for one in facts["operators"])
+    assert parts == pytest.approx(facts["latency_ms"]) and facts["macs"] == sum(one["macs"] for one in facts["operators"])
+    assert facts["device"] == "pixel-1" and facts["unknown"] == [] and facts["inputs"]["gpu_0/data_0"] == [1, 3, 224, 224]
+    shown = command(SHUFFLENET, "--device", "pixel-1")
+    assert shown.returncode == 0 and f"{facts['latency_ms']:.3g} ms, between" in shown.stdout
+    assert f"15 of {len(facts['operators'])} operators" in shown.stdout and "shuffle" in shown.stdout
+    assert "all operators, in order" in command(SHUFFLENET, "--device", "pixel-1", "--all").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([SQUEEZENET, "--device", "pixel-11"], "no device is named 'pixel-11'; did you mean 'pixel-1'?"),
+        ([SQUEEZENET, "--device", "pixel-1", "--precision", "int8"], "pixel-1 has no latencies for int8"),
+        (["absent.onnx", "--device", "pixel-1"], "absent.onnx cannot be read: No such file or directory"),
+        (["README.md", "--device", "pixel-1"], "README.md is not an ONNX file"),
+        ([SQUEEZENET, "--device", "pixel-1", "--input-size", "64"], "is fixed to images of 224 px"),
+    ],
+)
+def test_what_cannot_be_priced_is_said_in_one_sentence(arguments, said):
+    found = command(*arguments)
+    assert found.returncode == 2 and said in found.stderr and found.stderr.count("\n") == 1 and found.stdout == ""
+
+
+def test_help_and_wrong_names_answer_without_loading_networks():
+    found = command("--help").stdout
+    assert "milliseconds" in found and "Examples" in found and "--input-size" in found
+    code = "import sys; sys.argv = ['price', 'x.onnx', '--device', 'nowhere']; from nas import price, cli\ntry: cli.run(price.app)\n"
+    code += "except SystemExit: print([name for name in ('onnx', 'torch', 'onnxruntime') if name in sys.modules])"
+    started = time.perf_counter()
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    assert said.strip() == "[]" and time.perf_counter() - started < 10
