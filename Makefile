@@ -9,12 +9,16 @@ ARGS ?=
 # More arguments for pytest, such as PYTEST_ARGS="-k pareto".
 PYTEST_ARGS ?=
 
+# Release of ONNX Runtime Web that `make web` fetches.
+WEB_VERSION ?= 1.30.0
+WEB := .web/onnxruntime-web
+
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 INSTALLED_DEV := .venv/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help setup setup-dev demo test test-all check format lint types clean
+.PHONY: help setup setup-dev web demo test test-all check format lint types clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,6 +27,14 @@ help: ## list the targets
 setup: $(INSTALLED) ## make .venv and install what a search needs
 
 setup-dev: $(INSTALLED_DEV) ## the same, with what tests and checks need
+
+web: ## fetch ONNX Runtime Web (npm, 33 MB, once), which is measured in a headless Chromium
+	@command -v npm >/dev/null || { echo "npm is needed (Debian: apt install npm)" >&2; exit 1; }
+	rm -rf $(WEB) && mkdir -p $(WEB)
+	npm pack --silent --pack-destination .web onnxruntime-web@$(WEB_VERSION)
+	tar -xzf .web/onnxruntime-web-$(WEB_VERSION).tgz -C $(WEB) --strip-components=1 package/package.json \
+		$(addprefix package/dist/,ort.wasm.min.mjs ort-wasm-simd-threaded.mjs ort-wasm-simd-threaded.wasm)
+	rm .web/onnxruntime-web-$(WEB_VERSION).tgz
 
 demo: $(INSTALLED) ## search networks for a Jetson Nano within 20 ms on the embedded images
 	$(BIN)/python -m nas.search --device jetson-nano --budget 20ms $(ARGS)

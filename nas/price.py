@@ -96,6 +96,8 @@ def price(network: "OnnxNetwork", model: "LatencyModel") -> Price:
     Raises:
         DeviceError: the device's figures cannot price single operators; the message says what to do.
     """
+    from nas.core.latency import origin_of
+
     total, covered_ms = model.overhead, model.overhead.ms
     lines = []
     for name, operator in zip(network.names, network.operators, strict=True):
@@ -104,7 +106,7 @@ def price(network: "OnnxNetwork", model: "LatencyModel") -> Price:
         lines.append(Line(name, operator, one.interval, one.covered_ms >= one.interval.ms / 2))
     known = len(network.operators) / max(1, len(network.operators) + len(network.unknown))
     coverage = known * min(1.0, covered_ms / total.ms) if total.ms > 0 else 0.0
-    return Price(network, model.overhead, total, tuple(lines), "estimated" if network.unknown else model.origin, coverage)
+    return Price(network, model.overhead, total, tuple(lines), "estimated" if network.unknown else origin_of(model, coverage), coverage)
 
 
 def notes(answer: Price, model: "LatencyModel", profile: "DeviceProfile") -> list[str]:

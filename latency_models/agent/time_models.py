@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
-"""Times models with the runtime of the machine it runs on, one JSON line a model. Copy this one file to a device to measure there.
+"""Times models with the runtime of the machine it runs on, one JSON line a model. Copy this one file to a device to measure there:
 
     python3 time_models.py --threads 1 block0.onnx block1.onnx
-    python3 time_models.py --check
 
-Needs Python 3.6, numpy and onnxruntime 1.11 (`--runtime litert`: ai-edge-litert or tflite-runtime instead); `--check` needs
-none of them. Each model gets a session of its own, a fixed number of threads on as many distinct cores, a warm-up, and runs until the
-10th percentile is known well enough or time is up. Runs count where the core was calm just before and after them: on a shared
-machine a neighbour slows it down by half, for milliseconds or minutes. Where it never was calm all runs count, and
-`undisturbed` says so. A run is one call of the runtime, with the copies to and from an accelerator that belong to it. With
-`--out` a line is on the disk before it is printed, so that a cut connection loses one model at most.
+Needs Python 3.6, numpy and onnxruntime 1.11 (`--runtime litert`: ai-edge-litert or tflite-runtime instead); `--check`, which says
+what the machine has, needs none of them. Each model gets a session, its threads a core each, a warm-up, and runs until the 10th
+percentile is known well enough or time is up. Runs count where the core was calm just before and after them: on a shared machine
+a neighbour slows it down by half, for milliseconds or minutes. Where it never was calm all runs count, and `undisturbed` says so.
+A run is one call of the runtime, with the copies to and from an accelerator. `--out`: a line is on the disk before it is said.
 """
 
 import argparse
@@ -23,6 +21,7 @@ import re
 import shutil
 import sys
 import time
+import timeit
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,10 +33,10 @@ LOOK_SECONDS = 0.1  # between two readings of a power sensor
 NO_RUNTIME, NO_PROVIDER, BAD_MODEL, DISK_FULL, BAD_FILE, TAKEN_OVER, NOT_HEARD = range(3, 10)  # exit codes; 2 is argparse's
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 MODULES = {"onnxruntime": ("onnxruntime",), "litert": ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")}
-GPU = re.compile("gpu|gp10b|gv11b|ga10b|mali|kgsl|v3d")  # devfreq's names on Jetson and other ARM boards
+GPU = re.compile("gpu|gp10b|gv11b|ga10b|mali|kgsl|v3d")  # devfreq's names on ARM boards
 
 
-class Stop(Exception):
+class Stop(BaseException):
     """Ends the agent with an exit code and one sentence on standard error."""
 
     def __init__(self, code: int, sentence: str) -> None:
@@ -68,10 +67,8 @@ def cpu(sysfs: Path, core: int, name: str) -> Path:
 
 def choose_cores(sysfs: Path, threads: int) -> list:
     """The `threads` fastest cores that this process may use, the highest numbers of equally fast ones; [] where unknown."""
-    if not hasattr(os, "sched_getaffinity"):
-        return []
-    ranked = sorted((number(cpu(sysfs, core, "cpuinfo_max_freq")) or 0.0, core) for core in os.sched_getaffinity(0))
-    return [core for _, core in reversed(ranked)][:threads]
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    return sorted(allowed, key=lambda core: (number(cpu(sysfs, core, "cpuinfo_max_freq")) or 0.0, core), reverse=True)[:threads]
 
 
 def clock_mhz(files: list, per_mhz: float) -> "float | None":
@@ -88,10 +85,7 @@ def temperature_c(sysfs: Path) -> "float | None":
 
 
 def ina3221(sysfs: Path) -> list:
-    """(name, file, file or None) of the board's supply rails: milliwatts, or millivolts and milliamperes to be multiplied.
-
-    JetPack 4 shows them through iio, later ones through hwmon. Where a rail is the board's input, it is taken alone.
-    """
+    """(name, file, file or None) of the supply rails, or of the board's input alone: mW (JetPack 4, iio), or mV and mA (hwmon)."""
     rails = []  # type: list
     for chip in sorted(sysfs.glob("bus/i2c/drivers/ina3221*/*-*")):
         for label in sorted(chip.glob("iio:device*/rail_name_*")):
@@ -169,10 +163,8 @@ def load(runtime: str) -> tuple:
             why = f"{type(error).__name__}: {error}"
             continue
         package = name.split(".")[0]
-        named = [
-            one.name[len(package) + 1 : -len(".dist-info")] for place in sys.path for one in Path(place).glob(package + "-*.dist-info")
-        ]
-        return module, getattr(sys.modules[package], "__version__", (named or ["unknown"])[0])
+        named = [one.stem for place in sys.path for one in Path(place).glob(package + "-*.dist-info")]
+        return module, getattr(sys.modules[package], "__version__", (named or ["-unknown"])[0].split("-")[1])
     packages = " or ".join(name.split(".")[0] for name in MODULES[runtime]).replace("_", "-")
     python = f"{sys.executable} (Python {platform.python_version()})"
     raise Stop(NO_RUNTIME, f"{python} cannot import {runtime} ({why}); install numpy and {packages} for it")
@@ -236,11 +228,6 @@ def relative_width(ordered: list, share: float) -> float:
     return (ordered[high] - ordered[low]) / 2 / ordered[n // 2]
 
 
-def quantile(ordered: list, share: float) -> float:
-    """The smallest value that is not exceeded by `share` of all."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
 def tasks() -> set:
     """Threads of this process; empty where the system does not show them."""
     return {int(task.name) for task in Path("/proc/self/task").glob("[0-9]*")}
@@ -260,30 +247,24 @@ class Calm:
     """Whether something else slows this core down: a small product of matrices then takes longer than at its best."""
 
     def __init__(self) -> None:
-        import numpy
-
-        self.factors = numpy.ones((64, 64), "float32")  # a few µs: long for the clock, short for whatever comes and goes
-        self.best = math.inf
+        # a few µs: long for the clock, short for whatever comes and goes
+        factors = importlib.import_module("numpy").ones((64, 64), "float32")
+        self.product, self.best = timeit.Timer(lambda: factors.dot(factors)), math.inf
         until = time.perf_counter() + LEARN_SECONDS
         while time.perf_counter() < until:
             self.seconds()
 
     def seconds(self) -> float:
         """What the product takes now, the best of three."""
-        found = math.inf
-        for _ in range(3):
-            start = time.perf_counter()
-            self.factors.dot(self.factors)
-            found = min(found, time.perf_counter() - start)
-        self.best = min(self.best, found)
-        return found
+        now = min(self.product.repeat(3, 1))
+        self.best = min(self.best, now)
+        return now
 
 
 def repeat(run: "Callable[[], object]", given: argparse.Namespace, calm: "Calm") -> tuple:
     """(milliseconds of each run that counts, sorted; share of undisturbed runs; (watts, what they are of))."""
-    groups = []  # type: list
-    clock, meter, check_at = time.perf_counter, Meter(given.sysfs), MIN_RUNS
-    start = clock()
+    groups, counted, check_at = [], 0, MIN_RUNS  # type: list, int, int
+    clock, start, meter = time.perf_counter, time.perf_counter(), Meter(given.sysfs)
     while True:
         late, before = clock() - start > given.seconds, calm.seconds()
         if before > CALM * calm.best and not late:
@@ -297,21 +278,22 @@ def repeat(run: "Callable[[], object]", given: argparse.Namespace, calm: "Calm")
             group.append((now - first) * 1e3)
         groups.append((max(before, calm.seconds()), group))
         meter.look(now)
-        runs = [one for _, group in groups for one in group]
-        good = [one for slowest, group in groups if slowest <= CALM * calm.best for one in group]
-        if len(good) >= check_at or (late and len(runs) >= 3):
-            ordered = sorted(good if len(good) >= 3 else runs)
-            if late or relative_width(ordered, 0.1) <= given.width:
-                return ordered, len(good) / len(runs), meter.stop()
-            check_at += check_at // 2
+        counted += len(group) * (groups[-1][0] <= CALM * calm.best)
+        if counted < check_at and not (late and len(groups) >= 3):
+            continue
+        runs = [one for _, some in groups for one in some]
+        good = [one for slowest, some in groups if slowest <= CALM * calm.best for one in some]
+        counted, ordered = len(good), sorted(good if len(good) >= 3 else runs)
+        if late or (counted >= check_at and relative_width(ordered, 0.1) <= given.width):
+            return ordered, counted / len(runs), meter.stop()
+        check_at = max(check_at, counted) + check_at // 2
 
 
 def time_model(path: str, given: argparse.Namespace) -> dict:
     """All that is known of a model after timing it. `Stop` on failure."""
-    version = load(given.runtime)[1]
-    given.calm = given.calm or Calm()
+    version, given.calm = load(given.runtime)[1], given.calm or Calm()
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-    cores = [] if given.no_pin else choose_cores(given.sysfs, given.threads)
+    cores = choose_cores(given.sysfs, given.threads)
     threads_before = tasks()
     temperature_before_c = temperature_c(given.sysfs)
     try:
@@ -324,21 +306,19 @@ def time_model(path: str, given: argparse.Namespace) -> dict:
         while time.perf_counter() - start < given.warm_up:
             run()
         ordered, undisturbed, (power_w, power_source) = repeat(run, given, given.calm)
-    except Stop:
-        raise
     except Exception as error:
         raise Stop(BAD_MODEL, f"{path} cannot be loaded or run by {given.runtime} {version}: {error}") from error
     finally:
         if cores:
             os.sched_setaffinity(0, allowed)
     in_use = cores or sorted(allowed)
-    low, high = quantile(ordered, 0.25), quantile(ordered, 0.75)
+    p10, low, median, high, p95 = importlib.import_module("numpy").quantile(ordered, (0.1, 0.25, 0.5, 0.75, 0.95)).tolist()
     return {
         "model": path,
-        "median_ms": (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2.0,
-        "p10_ms": quantile(ordered, 0.1),
+        "median_ms": median,
+        "p10_ms": p10,
         "min_ms": ordered[0],
-        "p95_ms": quantile(ordered, 0.95),
+        "p95_ms": p95,
         "runs": len(ordered),
         "outliers": sum(value > high + 3 * (high - low) for value in ordered),  # beyond Tukey's far fence
         "relative_width": relative_width(ordered, 0.1),
@@ -371,7 +351,6 @@ def parse(arguments: list) -> argparse.Namespace:
     add("--width", type=float, default=0.02, help="relative half-width of the interval of the 10th percentile to stop at (default 0.02)")
     add("--seconds", type=float, default=1.0, help="seconds after which a model is given up to become better (default 1)")
     add("--warm-up", type=float, default=0.05, help="seconds of runs before the first that counts (default 0.05)")
-    add("--no-pin", action="store_true", help="let the system move the threads between cores")
     add("--out", type=Path, help="file to which each line is appended before it is printed")
     add("--sysfs", type=Path, default=Path("/sys"), help="where the sensors are (default /sys)")
     given = parser.parse_args(arguments, argparse.Namespace(calm=None))

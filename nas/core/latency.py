@@ -10,7 +10,7 @@ from nas.core.network import BlockSpec, NetworkSpec
 from nas.core.operators import Operator
 
 ORIGINS = ("measured", "calibrated", "estimated")
-"""From best to worst: timed on the device; a model fitted to published timings of it; a model's extrapolation."""
+"""From best to worst: timed on the device; a model fitted to timings of it; a model's extrapolation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +124,10 @@ def combine(model: LatencyModel, names: Sequence[str], prices: Sequence[BlockPri
     parts = [("overhead", model.overhead), *((name, price.interval) for name, price in zip(names, prices, strict=True))]
     if spilled.ms:
         parts.append(("weights beyond the cache", spilled))
-    return LatencyEstimate(total, tuple(parts), model.origin, min(1.0, covered / total.ms), model.confidence, model.target)
+    coverage = min(1.0, covered / total.ms)
+    return LatencyEstimate(total, tuple(parts), origin_of(model, coverage), coverage, model.confidence, model.target)
+
+
+def origin_of(model: LatencyModel, coverage: float) -> str:
+    """Where a price of `model` comes from: its own origin, or "estimated" if most of the price is extrapolated."""
+    return model.origin if coverage >= 0.5 else "estimated"

@@ -142,7 +142,7 @@ def test_a_network_that_goes_silent_is_noticed_and_nothing_is_timed_twice(board,
     begun = time.monotonic()
     with pytest.raises(ConnectionLostError):
         arrived += [report.model for report in running]
-    assert time.monotonic() - begun < 40
+    assert time.monotonic() - begun < 60, "three unanswered questions, five seconds apart"
     silence.unlink()
     arrived += [report.model for report in host.stream(models[len(arrived) :], HALF_A_SECOND)]
     assert arrived == [str(model) for model in models]
