@@ -31,10 +31,10 @@ BEST_OF_CACHES = 0.9
 """A cache is believed in where it brings the error of left-out networks below this share of the error without one."""
 
 
-def calibrate(networks: Sequence[NetworkTiming]) -> Calibration:
+def calibrate(networks: Sequence[NetworkTiming], confidence: float = CONFIDENCE) -> Calibration:
     """The terms that fit the networks which are not held out, and the interval that their leave-one-out ratios give.
 
-    With too few networks for `CONFIDENCE` their extreme ratios are the bounds: those of n hold a further one with
+    With too few networks for `confidence` their extreme ratios are the bounds: those of n hold a further one with
     confidence (n - 1) / (n + 1), which is what is stated then.
 
     Raises:
@@ -49,10 +49,10 @@ def calibrate(networks: Sequence[NetworkTiming]) -> Calibration:
     cached_mb = _cached_mb(used)
     ratios = measured / _left_out(used, cached_mb)
     factor, join_ms, cold_ms_per_mb = _terms(used, cached_mb)
-    enough = len(used) >= 1 / (1 - CONFIDENCE) - 1
-    low, high = conformal_factors(ratios, CONFIDENCE) if enough else (min(1.0, float(ratios.min())), max(1.0, float(ratios.max())))
-    confidence = CONFIDENCE if enough else (len(used) - 1) / (len(used) + 1)
-    return Calibration(factor, join_ms, cold_ms_per_mb, cached_mb if cold_ms_per_mb else 0.0, low, high, confidence)
+    enough = len(used) >= 1 / (1 - confidence) - 1
+    low, high = conformal_factors(ratios, confidence) if enough else (min(1.0, float(ratios.min())), max(1.0, float(ratios.max())))
+    stated = confidence if enough else (len(used) - 1) / (len(used) + 1)
+    return Calibration(factor, join_ms, cold_ms_per_mb, cached_mb if cold_ms_per_mb else 0.0, low, high, stated)
 
 
 def predicted_ms(networks: Sequence[NetworkTiming], calibration: Calibration) -> Floats:
@@ -76,11 +76,6 @@ def held_out_error(networks: Sequence[NetworkTiming], calibration: Calibration) 
     plain = slope * np.array([float(network.macs) for network in unseen]) + offset_ms
     error = mape_percent(predicted_ms(unseen, calibration), measured)
     return HeldOutError(round(error, 2), len(unseen), round(mape_percent(plain, measured), 2))
-
-
-def plain_sum(networks: Sequence[NetworkTiming]) -> Calibration:
-    """What is known without whole networks: the sum of the blocks as it is."""
-    return Calibration(1.0, 0.0, 0.0, 0.0, 1.0, 1.0, CONFIDENCE)
 
 
 def line(x: Floats, y: Floats) -> tuple[float, float]:

@@ -32,7 +32,7 @@ SMALL_PX = 32
 )
 def main(
     device: Annotated[str, typer.Option(help="Name of the device, or a path to its .toml file; a new name gets a new file.")] = "local",
-    target: Annotated[str, typer.Option(help="Where it is: local, or ssh://user@host[:port][/dir].")] = "local",
+    target: Annotated[str, typer.Option(help="Where it is: local, or ssh://user@host, with :port and /folder where needed.")] = "local",
     runtime: Annotated[str, typer.Option(help="onnxruntime, litert, or onnxruntime-web (local only).")] = "onnxruntime",
     provider: Annotated[str, typer.Option(help="Execution provider of ONNX Runtime: cpu, cuda, tensorrt, xnnpack...")] = "cpu",
     precision: Annotated[str, typer.Option(help="Numbers that are computed with: fp32 or int8.")] = "fp32",
@@ -46,6 +46,9 @@ def main(
     ] = None,
     passes: Annotated[int | None, typer.Option(min=1, help="Passes over all models; the best counts. 3, or 1 with --quick.")] = None,
     quick: Annotated[bool, typer.Option(help="One pass, fewer whole networks: a first idea, wider intervals.")] = False,
+    confidence: Annotated[
+        float, typer.Option(min=0.5, max=0.99, help="How often the interval is to hold the truth; more than 0.95 needs more networks.")
+    ] = 0.95,
     dry_run: Annotated[bool, typer.Option(help="Say what would be measured and how long it would take, and stop.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Begin again instead of adding to what is there.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Measure a few networks again and say whether the table still holds.")] = False,
@@ -70,7 +73,7 @@ def main(
     try:
         found = find(Asked(device, target, runtime, provider, precision, threads), host, may_write=not (dry_run or check))
         images = channels or (1 if small else 3), classes or (10 if small else 1000)
-        job = Job(found.target, found.machine, found_space, *images, plan, found.table, found.max_onnx_opset, command, provider)
+        job = Job(found.target, found.machine, found_space, *images, plan, found.table, found.max_onnx_opset, command, provider, confidence)
         if check:
             _check(job, host)
         elif dry_run:

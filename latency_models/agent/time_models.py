@@ -265,9 +265,10 @@ def repeat(run: "Callable[[], object]", given: argparse.Namespace, calm: "Calm")
     """(milliseconds of each run that counts, sorted; share of undisturbed runs; (watts, what they are of))."""
     groups, counted, check_at = [], 0, MIN_RUNS  # type: list, int, int
     clock, start, meter = time.perf_counter, time.perf_counter(), Meter(given.sysfs)
+    alone = given.threads == 1  # further threads wait busily for work: they disturb the product as neighbours do, but always
     while True:
         late, before = clock() - start > given.seconds, calm.seconds()
-        if before > CALM * calm.best and not late:
+        if alone and before > CALM * calm.best and not late:
             continue
         run()  # the product took its place in the cache
         group, begun, now = [], clock(), 0.0
@@ -276,13 +277,13 @@ def repeat(run: "Callable[[], object]", given: argparse.Namespace, calm: "Calm")
             run()
             now = clock()
             group.append((now - first) * 1e3)
-        groups.append((max(before, calm.seconds()), group))
+        groups.append((max(before if alone else 0.0, calm.seconds()), group))
         meter.look(now)
-        counted += len(group) * (groups[-1][0] <= CALM * calm.best)
+        limit = CALM * (calm.best if alone else min(slowest for slowest, _ in groups))
+        counted += len(group) * (groups[-1][0] <= limit)
         if counted < check_at and not (late and len(groups) >= 3):
             continue
-        runs = [one for _, some in groups for one in some]
-        good = [one for slowest, some in groups if slowest <= CALM * calm.best for one in some]
+        runs, good = ([one for slowest, some in groups if slowest <= most for one in some] for most in (math.inf, limit))
         counted, ordered = len(good), sorted(good if len(good) >= 3 else runs)
         if late or (counted >= check_at and relative_width(ordered, 0.1) <= given.width):
             return ordered, counted / len(runs), meter.stop()
@@ -300,8 +301,7 @@ def time_model(path: str, given: argparse.Namespace) -> dict:
         if cores:
             os.sched_setaffinity(0, cores)
         run, provider = BACKENDS[given.runtime](path, given)
-        start = time.perf_counter()
-        run()
+        start, _ = time.perf_counter(), run()
         pinned = len(cores) == given.threads and pin(cores, threads_before)
         while time.perf_counter() - start < given.warm_up:
             run()
@@ -343,7 +343,7 @@ def parse(arguments: list) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Time models; one JSON line each on standard output.")
     add = parser.add_argument
     add("models", nargs="*", type=Path, help="model files (open dimensions become 1)")
-    add("--check", action="store_true", help="say what this machine is and has, as one JSON line, and time nothing")
+    add("--check", action="store_true", help="say what this machine is and has, and time nothing")
     add("--runtime", choices=sorted(BACKENDS), default="onnxruntime", help="what runs the models (default onnxruntime)")
     add("--provider", default="cpu", help="execution provider: cpu, cuda, tensorrt, xnnpack... (default cpu)")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the provider, as trt_fp16_enable=1")

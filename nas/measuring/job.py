@@ -11,7 +11,7 @@ from typing import Any
 from hardware_profiles import THIS_MACHINE, table_file
 from hardware_profiles.table_file import Head, NetworkTiming, Table, Timing
 from latency_models import timing_web
-from latency_models.calibration import calibrate, held_out_error
+from latency_models.calibration import CONFIDENCE, calibrate, held_out_error
 from latency_models.hosts import Host, Report, Request
 from nas.core.device import Provenance, RuntimeTarget
 from nas.core.errors import MeasurementError
@@ -56,7 +56,7 @@ QUICK = Plan(1, 20, 10, 0.05, 0.5)
 class Job:
     """Everything to be measured for one table: `space` on images of `in_channels`, with `classes` outputs, on `machine`.
 
-    `provider` is ONNX Runtime's execution provider.
+    `provider` is ONNX Runtime's execution provider, `confidence` the level of the interval that the whole networks are to give.
     """
 
     target: RuntimeTarget
@@ -69,6 +69,7 @@ class Job:
     max_opset: int
     command: str
     provider: str = "cpu"
+    confidence: float = CONFIDENCE
 
     @property
     def journal(self) -> Path:
@@ -223,7 +224,7 @@ def _table(job: Job, items: Mapping[str, BlockSpec | NetworkSpec], found: Mappin
     networks = tuple(_network(job, rows, spec, timings[item], i >= job.plan.networks) for i, (spec, item) in enumerate(measured))
     if old is not None:
         networks += tuple(network for network in old.head.networks if network.space.split("@")[0] != job.space.name)
-    calibration = calibrate(networks)
+    calibration = calibrate(networks, job.confidence)
     where = "on this machine" if job.target.device == THIS_MACHINE else f"on {job.machine}"
     source = f"{len(rows)} blocks measured {where}, {job.plan.passes} pass(es); {len(networks)} whole networks"
     provenance = Provenance(source, datetime.date.today().isoformat(), job.command)

@@ -68,6 +68,7 @@ def test_an_evaluation_whose_worker_died_is_tried_again(name, tmp_path):
     assert shape(study) == shape(here)
 
 
+@pytest.mark.slow
 @every_executor
 def test_workers_that_keep_dying_end_the_search(name, tmp_path):
     study, log = search(tmp_path, 5), tmp_path / "log"

@@ -94,6 +94,7 @@ def test_the_report_is_rebuilt_from_the_folder_alone(finished):
     assert (folder / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_more_trials_extend_and_other_settings_are_refused(finished):
     folder, _ = finished
     refused = run(*COMMAND, "--seed", "5", folder=folder, check=False)
@@ -103,6 +104,7 @@ def test_more_trials_extend_and_other_settings_are_refused(finished):
     assert len(load(folder).trials) > count
 
 
+@pytest.mark.slow
 def test_a_killed_search_loses_and_repeats_nothing(tmp_path):
     folder = tmp_path / "killed"
     command = [*COMMAND, "--trials", "12", "--out", str(folder)]

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -83,10 +83,10 @@ class Loopback:
     def cut(self):
         """Kills every connection of this server, and nothing that runs on the device."""
         for child in children(self.server.pid):
-            for session in children(child):  # of the user, where the server is root's
-                if "sshd" in command(session):
-                    os.kill(session, signal.SIGKILL)
-            os.kill(child, signal.SIGKILL)
+            sessions = [session for session in children(child) if "sshd" in command(session)]  # of the user, where the server is root's
+            for process in (*sessions, child):
+                with suppress(ProcessLookupError):  # it may be ending by itself just now
+                    os.kill(process, signal.SIGKILL)
 
     def host(self, folder=None, user=None):
         address = Address("127.0.0.1", user or "", self.port, str(self.home if folder is None else folder))

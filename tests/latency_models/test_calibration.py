@@ -56,12 +56,12 @@ def test_the_confidence_is_what_the_number_of_networks_allows():
     assert few.low_factor < 1 < few.high_factor
 
 
-@pytest.mark.parametrize(("count", "nominal"), [(12, 11 / 13), (40, 0.95)])
-def test_the_interval_holds_as_often_as_it_says(count, nominal):
+@pytest.mark.parametrize(("count", "asked", "nominal"), [(12, 0.95, 11 / 13), (40, 0.95, 0.95), (40, 0.8, 0.8)])
+def test_the_interval_holds_as_often_as_it_says(count, asked, nominal):
     held = []
-    for seed in range(40):
+    for seed in range(20):
         measured = networks(1, 0.001, noise=0.05, count=count, held_out=50, seed=seed)
-        found = calibrate(measured)
+        found = calibrate(measured, asked)
         unseen = [network for network in measured if network.held_out]
         ratios = np.array([network.measured_ms for network in unseen]) / predicted_ms(unseen, found)
         held += [found.low_factor <= ratio <= found.high_factor for ratio in ratios]
