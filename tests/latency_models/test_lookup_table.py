@@ -124,9 +124,7 @@ def test_a_table_of_another_device_does_not_ask_which_machine_reads_it(tmp_path)
 )
 def test_a_table_never_answers_for_another_target(tmp_path, head, named):
     profile, _ = write(tmp_path, Table(head, TABLE.rows))
-    with pytest.raises(
-        TargetMismatchError, match=rf"holds .*{named}.*, not {TARGET} on .*; run: python -m nas\.measure --fresh"
-    ):
+    with pytest.raises(TargetMismatchError, match=rf"holds .*{named}.*, not {TARGET} on .*; run: python -m nas\.measure --fresh"):
         latency_models.load(profile)
 
 

@@ -29,8 +29,8 @@ def test_a_new_runtime_shows_in_the_networks(job, factor, percent):
 
 
 def test_there_must_be_something_to_check(job):
-    with pytest.raises(DeviceError, match="there is no table .* to check; measure first"):
+    with pytest.raises(DeviceError, match=r"there is no table .* to check; measure first"):
         check(job, FakeHost())
     measure(job, FakeHost(), lambda done, total: None)
-    with pytest.raises(DeviceError, match="holds no networks of other@.*; it was measured for: tiny@"):
+    with pytest.raises(DeviceError, match=r"holds no networks of other@.*; it was measured for: tiny@"):
         check(dataclasses.replace(job, space=dataclasses.replace(TINY, name="other")), FakeHost())
