@@ -77,6 +77,7 @@ def report_html(result: RunResult) -> str:
         terms=words.TERMS,
         unknown=_unknown_latencies(result),
         notes=_notes(views),
+        powered=any(step.power_w is not None for pick in result.picks for step in pick.steps),
         code=usage_code(result, shown_in_code) if shown_in_code else "",
         code_pick=shown_in_code,
         plotly_js=get_plotlyjs(),
