@@ -23,6 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from hardware_profiles.installed import WEB_FOLDER
 from latency_models.hosts import Report, Request
 from nas.core.errors import MeasurementError
 
@@ -58,7 +59,7 @@ Otherwise the browser runs quickly compiled code first, and optimises what is us
 models of a page would be slower than later ones. The code that is reached in the end is as fast (4.34 and 4.35 ms for one block).
 """
 
-FOLDER = Path(__file__).parents[1] / ".web" / "onnxruntime-web"
+FOLDER = WEB_FOLDER
 """Where `make web` puts the runtime."""
 
 PAGE = Path(__file__).parent / "agent" / "time_web.html"

@@ -40,7 +40,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Latency of a file on a target: `total` is the `overhead` and the sum of `lines`.
+    """Latency of a file on a target: `total` is the `overhead`, with what weights beyond the cache cost, and the sum of `lines`.
 
     `coverage`, from 0 to 1, is the share of the time that rests on measurements, times the share of the operators that
     have a price at all. With operators in `network.unknown`, which count no time, `origin` is "estimated".
@@ -96,17 +96,18 @@ def price(network: "OnnxNetwork", model: "LatencyModel") -> Price:
     Raises:
         DeviceError: the device's figures cannot price single operators; the message says what to do.
     """
-    from nas.core.latency import origin_of
+    from nas.core.latency import combine, origin_of
 
-    total, covered_ms = model.overhead, model.overhead.ms
-    lines = []
-    for name, operator in zip(network.names, network.operators, strict=True):
-        one = model.operator(operator)
-        total, covered_ms = total + one.interval, covered_ms + one.covered_ms
-        lines.append(Line(name, operator, one.interval, one.covered_ms >= one.interval.ms / 2))
+    prices = [model.operator(operator) for operator in network.operators]
+    found = combine(model, network.names, prices)
+    lines = tuple(
+        Line(name, operator, one.interval, one.covered_ms >= one.interval.ms / 2)
+        for name, operator, one in zip(network.names, network.operators, prices, strict=True)
+    )
+    overhead = model.overhead + model.spill.of(sum(one.weights_mb for one in prices))
     known = len(network.operators) / max(1, len(network.operators) + len(network.unknown))
-    coverage = known * min(1.0, covered_ms / total.ms) if total.ms > 0 else 0.0
-    return Price(network, model.overhead, total, tuple(lines), "estimated" if network.unknown else origin_of(model, coverage), coverage)
+    coverage = known * found.coverage
+    return Price(network, overhead, found.total, lines, "estimated" if network.unknown else origin_of(model, coverage), coverage)
 
 
 def notes(answer: Price, model: "LatencyModel", profile: "DeviceProfile") -> list[str]:

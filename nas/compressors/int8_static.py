@@ -22,6 +22,7 @@ from nas.runtimes import Array
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from onnxruntime.quantization import CalibrationDataReader
 
 MAX_ACCURACY_LOSS = 0.01
 """One point of validation accuracy."""
@@ -91,16 +92,8 @@ def choose(tried: Sequence[Variant], fp32_accuracy: float) -> Variant:
 def _quantize(source: Path, folder: Path, images: Array) -> dict[str, Path]:
     """One file in `folder` for each of `FORMS`, all with the ranges seen on `images` (n, c, h, w)."""
     import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization import QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.batches = iter([images[i : i + _CALIBRATION_BATCH] for i in range(0, len(images), _CALIBRATION_BATCH)])
-
-        def get_next(self) -> dict[str, Array] | None:
-            batch = next(self.batches, None)
-            return None if batch is None else {"images": batch}
 
     prepared = folder / "prepared.onnx"
     quant_pre_process(source, prepared, skip_symbolic_shape=True)
@@ -111,7 +104,7 @@ def _quantize(source: Path, folder: Path, images: Array) -> dict[str, Path]:
         quantize_static(
             prepared,
             files[name],
-            Reader(),
+            _reader(images),
             per_channel=True,
             reduce_range=form.reduce_range,
             activation_type=QuantType.QInt8 if form.signed_activations else QuantType.QUInt8,
@@ -128,7 +121,7 @@ def quantize_for_speed(source: Path, target: Path) -> None:
     For timing only: how fast a file is does not depend on its ranges.
     """
     import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization import QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = target.with_suffix(".prepared")
@@ -136,15 +129,22 @@ def quantize_for_speed(source: Path, target: Path) -> None:
     shape = [axis.dim_value for axis in onnx.load(prepared).graph.input[0].type.tensor_type.shape.dim]
     image = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
+    quantize_static(prepared, target, _reader(image), per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+
+
+def _reader(images: Array) -> "CalibrationDataReader":
+    """`images` (n, c, h, w) in batches, as the quantizer asks for them."""
+    from onnxruntime.quantization import CalibrationDataReader
+
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
-            self.batches = iter([image])
+            self.batches = iter([images[i : i + _CALIBRATION_BATCH] for i in range(0, len(images), _CALIBRATION_BATCH)])
 
         def get_next(self) -> dict[str, Array] | None:
             batch = next(self.batches, None)
             return None if batch is None else {"images": batch}
 
-    quantize_static(prepared, target, Reader(), per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+    return Reader()
 
 
 def _kept_in_float(model: "ModelProto", form: _Form) -> list[str]:

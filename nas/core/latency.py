@@ -124,7 +124,7 @@ def combine(model: LatencyModel, names: Sequence[str], prices: Sequence[BlockPri
     parts = [("overhead", model.overhead), *((name, price.interval) for name, price in zip(names, prices, strict=True))]
     if spilled.ms:
         parts.append(("weights beyond the cache", spilled))
-    coverage = min(1.0, covered / total.ms)
+    coverage = min(1.0, covered / total.ms) if total.ms > 0 else 0.0
     return LatencyEstimate(total, tuple(parts), origin_of(model, coverage), coverage, model.confidence, model.target)
 
 
