@@ -62,11 +62,21 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class Fit:
+    """A calibration from the measured networks of one space (its key), and its error on those that were held out."""
+
+    space: str
+    error: HeldOutError
+    calibration: Calibration
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """What a table holds for, how it was made, and how good it is; `machine` is the fingerprint of the processor.
 
-    `conditions` are what the device said of itself meanwhile (clock, governor, temperature), in words. `power_w` is its
-    median power while networks ran, None where no sensor told.
+    `calibration` and `error` are for networks of any kind, `fits` for those of one space each. `conditions` are what the device
+    said of itself meanwhile (clock, governor, temperature), in words. `power_w` is its median power while networks ran, None
+    where no sensor told.
     """
 
     machine: str
@@ -77,6 +87,11 @@ class Head:
     networks: tuple[NetworkTiming, ...]
     conditions: str = ""
     power_w: float | None = None
+    fits: tuple[Fit, ...] = ()
+
+    def calibration_of(self, space: str) -> Calibration:
+        """The calibration for networks of the space with that key: its own where it was measured, else the common one."""
+        return next((fit.calibration for fit in self.fits if fit.space == space), self.calibration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +138,10 @@ def read(path: Path) -> Table:
     top = [line[1:].removeprefix(" ") for line in lines if line.startswith("#")]
     try:
         head = _head(tomllib.loads("\n".join(top)))
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError) as error:
+        older = f"the latency table {path} was written by an older version, or is damaged ({error!r})"
+        raise DeviceError(f"{older}: measure again with `python -m nas.measure --fresh` and the options it is named after") from error
+    except ValueError as error:
         raise DeviceError(f"the head of the latency table {path} is damaged: {error!r}; delete the file and measure again") from error
     rows = {}
     body = csv.DictReader(line for line in lines if not line.startswith("#"))
@@ -148,8 +166,11 @@ def text(table: Table) -> str:
     }
     top = [f"machine = {_toml(head.machine)}", f"conditions = {_toml(head.conditions)}"]
     top += [f"power_w = {_toml(head.power_w)}"] if head.power_w is not None else []
-    top += [f"[{name}]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in values.items()) for name, values in sections.items()]
-    top += ["[[networks]]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in asdict(network).items()) for network in head.networks]
+    top += [_section(name, values) for name, values in sections.items()]
+    for fit in head.fits:
+        parts = {"[fits]": {"space": fit.space}, "fits.error": asdict(fit.error), "fits.calibration": asdict(fit.calibration)}
+        top += [_section(name, values) for name, values in parts.items()]
+    top += [_section("[networks]", asdict(network)) for network in head.networks]
     out = io.StringIO()
     out.writelines(f"# {line}\n" for line in "\n".join(top).splitlines())
     writer = csv.writer(out, lineterminator="\n")
@@ -169,13 +190,22 @@ def _head(document: dict[str, Any]) -> Head:
         tuple(NetworkTiming(**network) for network in document["networks"]),
         str(document["conditions"]),
         float(document["power_w"]) if "power_w" in document else None,
+        tuple(_fit(fit) for fit in document.get("fits", ())),
     )
+
+
+def _fit(document: dict[str, Any]) -> Fit:
+    return Fit(str(document["space"]), HeldOutError(**document["error"]), Calibration(**document["calibration"]))
 
 
 def _block(row: dict[str, str]) -> BlockSpec:
     text_fields = {name: row[name] for name in ("kind", "activation")}
     numbers = {name: int(row[name]) for name in _BLOCK if name not in text_fields}
     return BlockSpec(**{**text_fields, **numbers, "se": bool(numbers["se"])})  # type: ignore[arg-type]
+
+
+def _section(name: str, values: dict[str, Any]) -> str:
+    return f"[{name}]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in values.items())
 
 
 def _plain(values: Any) -> Sequence[Any]:

@@ -1,4 +1,4 @@
-"""One file a way of pricing networks: `PLUGIN` makes a `LatencyModel` from a device and one of its targets."""
+"""One file a way of pricing networks: `PLUGIN` makes a `LatencyModel` from a device, one of its targets and a space's key."""
 
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,12 @@ if TYPE_CHECKING:
     from nas.core.latency import LatencyModel
 
 
-def load(profile: "DeviceProfile", precision: str = "fp32", runtime: str = "", threads: int | None = None) -> "LatencyModel":
+def load(
+    profile: "DeviceProfile", precision: str = "fp32", runtime: str = "", threads: int | None = None, space: str = ""
+) -> "LatencyModel":
     """The model that prices networks of `precision` on the device; of several runtimes or thread counts the first, if not asked for.
+
+    `space` is the key of the search space that the networks are of: where networks of it were measured, prices are fitted to them.
 
     Raises:
         TargetMismatchError: the device has no figures for that target, or has them from another machine or version.
@@ -19,7 +23,7 @@ def load(profile: "DeviceProfile", precision: str = "fp32", runtime: str = "", t
         UnknownNameError: the profile names a model for which there is no file.
     """
     target = choose(profile, precision, runtime, threads)
-    model: LatencyModel = plugins.load(__name__, target.model, "latency model")(profile, target)
+    model: LatencyModel = plugins.load(__name__, target.model, "latency model")(profile, target, space)
     return model
 
 

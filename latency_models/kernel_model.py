@@ -22,19 +22,29 @@ from search_spaces.blocks import operators
 _ANY = (0, 1_000_000_000)
 _RANGE = re.compile(r"([ksc])(\d+)(?:-(\d+))?")
 
+ACTIVATIONS = (
+    *("relu", "relu6", "leaky_relu", "hard_swish", "hard_sigmoid", "sigmoid", "swish", "gelu", "tanh", "mish", "elu", "selu"),
+    "softplus",
+)
+"""Functions that a cover may name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """Kernels that rest on measurements: a kind, with the least and the most of kernel, stride and output channels."""
+    """Kernels that rest on measurements: a kind, with the least and the most of kernel, stride and output channels.
+
+    `activation` is the one function that was measured, for the kind "activation"; "" is any.
+    """
 
     kind: str
     kernels: tuple[int, int] = _ANY
     strides: tuple[int, int] = _ANY
     channels: tuple[int, int] = _ANY
+    activation: str = ""
 
     def holds(self, kernel: Operator) -> bool:
         """Whether `kernel` is one of them."""
-        if kernel.kind != self.kind:
+        if kernel.kind != self.kind or self.activation not in ("", kernel.activation):
             return False
         sides = (kernel.kernel, kernel.kernel_width or kernel.kernel)
         sizes = (
@@ -49,13 +59,20 @@ class Cover:
 def parse_cover(text: str) -> Cover:
     """A cover from its text: a kind, then kernels, strides and output channels if only some were measured: "dense k2-7 s1 c64-512".
 
+    An activation may name its function: "activation hard_swish".
+
     Raises:
         DeviceError: the text is not of this form, or the kind does not exist.
     """
     kind, *parts = text.split() or [""]
+    if kind == "activation" and len(parts) == 1 and parts[0] in ACTIVATIONS:
+        return Cover(kind, activation=parts[0])
     ranges = {found[1]: (int(found[2]), int(found[3] or found[2])) for part in parts if (found := _RANGE.fullmatch(part))}
     if kind not in KINDS or len(ranges) != len(parts):
-        raise DeviceError(f"covers says {text!r}; wanted is a kind and ranges, as in 'dense k2-7 s1 c64-512'; kinds: {', '.join(KINDS)}")
+        raise DeviceError(
+            f"covers says {text!r}; wanted is a kind and ranges, as in 'dense k2-7 s1 c64-512', or a function, as in "
+            f"'activation hard_swish'; kinds: {', '.join(KINDS)}; functions: {', '.join(ACTIVATIONS)}"
+        )
     return Cover(kind, *(ranges.get(name, _ANY) for name in "ksc"))
 
 
@@ -116,8 +133,8 @@ class KernelModel:
         return BlockPrice(Interval(ms, ms * low, ms * high), ms if known else 0.0)
 
 
-def from_profile(profile: DeviceProfile, target: TargetProfile) -> KernelModel:
-    """The model that `target` describes under `parameters`: form, covers, [coefficients], [interval].
+def from_profile(profile: DeviceProfile, target: TargetProfile, space: str) -> KernelModel:
+    """The model that `target` describes under `parameters`: form, covers, [coefficients], [interval]; for any `space` the same.
 
     Raises:
         DeviceError: a coefficient is missing, unknown or negative, or a cover is not one; the message names file and field.

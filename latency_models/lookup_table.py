@@ -142,8 +142,10 @@ class LookupTable:
         return Interval(ms, ms * self.calibration.low_factor, ms * self.calibration.high_factor)
 
 
-def from_profile(profile: DeviceProfile, target: TargetProfile) -> LookupTable:
-    """The table of `target`, which lies beside the profile.
+def from_profile(profile: DeviceProfile, target: TargetProfile, space: str) -> LookupTable:
+    """The table of `target`, which lies beside the profile, calibrated for networks of the space with the key `space`.
+
+    A space of which no networks were measured, or "", has the calibration that fits the networks of all spaces.
 
     Raises:
         DeviceError: nothing was measured yet, or the file is damaged; the message says what to run.
@@ -155,7 +157,7 @@ def from_profile(profile: DeviceProfile, target: TargetProfile) -> LookupTable:
         raise DeviceError(f"{target.target} is not measured yet; run: {improve}")
     table = table_file.read(path)
     check(table, target.target, path, improve)
-    return LookupTable(target.target, target.origin, table.head.calibration, table.rows, improve, table.head.power_w)
+    return LookupTable(target.target, target.origin, table.head.calibration_of(space), table.rows, improve, table.head.power_w)
 
 
 def check(table: Table, target: RuntimeTarget, path: Path, improve: str) -> None:

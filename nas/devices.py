@@ -13,6 +13,7 @@ import typer
 from nas.cli import output, run
 
 if TYPE_CHECKING:
+    from hardware_profiles.table_file import Fit
     from nas.core.device import DeviceProfile, TargetProfile
     from nas.core.latency import BlockPrice, LatencyModel
 
@@ -106,18 +107,32 @@ def _target_facts(profile: "DeviceProfile", each: "TargetProfile") -> dict[str, 
         "table": str(table) if table.exists() else None,
         "machine": None,
         "conditions": None,
+        "spaces": {},
     }
     try:
         if table.exists():
             head = table_file.read(table).head
-            facts |= {"machine": head.machine, "conditions": head.conditions}
-        model: LatencyModel = plugins.load("latency_models", each.model, "latency model")(profile, each)
+            facts |= {"machine": head.machine, "conditions": head.conditions, "spaces": {fit.space: _fit_facts(fit) for fit in head.fits}}
+        model: LatencyModel = plugins.load("latency_models", each.model, "latency model")(profile, each, "")
         if bounds := _interval(model):
             low, high = bounds
             facts |= {"interval_low_percent": low, "interval_high_percent": high, "confidence": round(model.confidence, 3)}
     except NasError as problem:
         facts["status"] = str(problem)
     return facts
+
+
+def _fit_facts(fit: "Fit") -> dict[str, Any]:
+    """What is shown of a table's calibration for one space."""
+    low, high = fit.calibration.low_factor, fit.calibration.high_factor
+    return {
+        "error_percent": fit.error.mape_percent,
+        "error_rows": fit.error.rows,
+        "macs_only_error_percent": fit.error.baseline_mape_percent,
+        "interval_low_percent": round(100 * low - 100, 1),
+        "interval_high_percent": round(100 * high - 100, 1),
+        "confidence": round(fit.calibration.confidence, 3),
+    }
 
 
 def _interval(model: "LatencyModel") -> tuple[float, float] | None:
@@ -227,6 +242,11 @@ def _lines(device: dict[str, Any], target: dict[str, Any]) -> Iterator[tuple[str
     if target["interval_low_percent"] is not None:
         low, high = target["interval_low_percent"], target["interval_high_percent"]
         yield "interval", f"{low:+} to {high:+} % at {target['confidence']:.0%} confidence, wider where parts were never measured"
+    if len(target["spaces"]) > 1:
+        for space, fit in target["spaces"].items():
+            low, high = fit["interval_low_percent"], fit["interval_high_percent"]
+            name = space.split("@")[0]
+            yield "", f"in {name}: {fit['error_percent']} % on {fit['error_rows']} networks, interval {low:+} to {high:+} %"
     if target["power_w"] is not None:
         yield "power", f"{target['power_w']:.3g} W while networks ran"
     if target["table"]:

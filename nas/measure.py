@@ -44,7 +44,9 @@ def main(
     classes: Annotated[
         int | None, typer.Option(min=2, help=f"Outputs of the networks; 10 for spaces up to {SMALL_PX} px, else 1000.", show_default=False)
     ] = None,
-    passes: Annotated[int | None, typer.Option(min=1, help="Passes over all models; the best counts. 3, or 1 with --quick.")] = None,
+    passes: Annotated[
+        int | None, typer.Option(min=1, help="Passes over all blocks (networks: at least 3); the best counts. 3, or 1 with --quick.")
+    ] = None,
     quick: Annotated[bool, typer.Option(help="One pass, fewer whole networks: a first idea, wider intervals.")] = False,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.99, help="How often the interval is to hold the truth; more than 0.95 needs more networks.")
@@ -100,13 +102,14 @@ def _measure(job: "Job", host: "Host") -> None:
     with Progress(*columns, console=messages) as progress:
         task = progress.add_task(f"timing {job.space.name} on {job.target.device}", total=None)
         head = measure(job, host, lambda done, of: progress.update(task, completed=done, total=of)).head
-    terms, error = head.calibration, head.error
+    fit = next(each for each in head.fits if each.space == job.space.key)
+    terms, error = fit.calibration, fit.error
     cold = f" + {terms.cold_ms_per_mb:.4f} ms for each MB of weights beyond {terms.cached_mb:g}" if terms.cold_ms_per_mb else ""
     output.print(f"wrote {job.table}", soft_wrap=True)
     output.print(
-        f"whole networks = {terms.factor:.3f} x sum of blocks - {terms.join_ms:.4f} ms a join{cold}; error on {error.rows} held-out "
-        f"networks {error.mape_percent} % (MACs alone: {error.baseline_mape_percent} %), interval {100 * terms.low_factor - 100:+.1f} to "
-        f"{100 * terms.high_factor - 100:+.1f} % at {terms.confidence:.0%}",
+        f"networks of {job.space.name} = {terms.factor:.3f} x sum of blocks - {terms.join_ms:.4f} ms a join{cold}; error on "
+        f"{error.rows} held-out networks {error.mape_percent} % (MACs alone: {error.baseline_mape_percent} %), interval "
+        f"{100 * terms.low_factor - 100:+.1f} to {100 * terms.high_factor - 100:+.1f} % at {terms.confidence:.0%}",
         soft_wrap=True,
     )
     if error.mape_percent > NOISY_PERCENT:
@@ -126,13 +129,14 @@ def _dry_run(job: "Job", fresh: bool) -> None:
     seconds = 0.0
     for item, spec in items.items():
         operators = [operator for block in getattr(spec, "blocks", (spec,)) for operator in blocks.operators(block)]
-        left = sum((item, number) not in done for number in range(job.plan.passes))
+        left = sum((item, number) not in done for number in job.plan.passes_over(spec))
         mmacs = sum(operator.macs for operator in operators) / 1e6
         seconds += SECONDS_A_FILE * (left > 0) + left * (SECONDS_A_TIMING + SECONDS_A_MMAC * mmacs)
-    total = len(items) * job.plan.passes
+    wanted = job.keys(items)
+    total = len(wanted)
     counted = f"{len(items) - len(job.networks())} blocks and {len(job.networks())} whole networks"
     output.print(f"{job.target}: {counted} of {job.space.key} to time, in {job.plan.passes} pass(es)", soft_wrap=True)
-    left = total - sum(item in items and number < job.plan.passes for item, number in done)
+    left = sum(key not in done for key in wanted)
     output.print(
         f"{left} of {total} timings left, about {seconds / 60:.0f} min on a processor like a laptop's, into {job.table}", soft_wrap=True
     )

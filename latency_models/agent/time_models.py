@@ -5,9 +5,10 @@
 
 Needs Python 3.6, numpy and onnxruntime 1.11 (`--runtime litert`: ai-edge-litert or tflite-runtime instead); `--check`, which says
 what the machine has, needs none of them. Each model gets a session, its threads a core each, a warm-up, and runs until the 10th
-percentile is known well enough or time is up. Runs count where the core was calm just before and after them: on a shared machine
-a neighbour slows it down by half, for milliseconds or minutes. Where it never was calm all runs count, and `undisturbed` says so.
-A run is one call of the runtime, with the copies to and from an accelerator. `--out`: a line is on the disk before it is said.
+percentile is known well enough or time is up. Runs count where the core was calm before and after: neighbours on a shared machine
+slow it by half, for milliseconds or minutes, and a single thread then tries another core. Where none was calm all runs count, and
+`undisturbed` says so. A run is one call of the runtime, with the copies to and from an accelerator. `--out`: a line is on the disk
+before it is said.
 """
 
 import argparse
@@ -25,14 +26,12 @@ import timeit
 from collections.abc import Callable
 from pathlib import Path
 
-MIN_RUNS = 30
-CALM = 1.05  # how much slower than at its best a calm core may be
-GROUP_SECONDS = 0.0005  # of runs between two looks at the core
-LEARN_SECONDS = 0.4  # to see how fast the core is at its best
-LOOK_SECONDS = 0.1  # between two readings of a power sensor
+MIN_RUNS, CALM = 30, 1.05  # how much slower than at its best a calm core may be
+GROUP_SECONDS, LEARN_SECONDS = 0.0005, 0.4  # of runs between two looks at the core; to see how fast it is at its best
 NO_RUNTIME, NO_PROVIDER, BAD_MODEL, DISK_FULL, BAD_FILE, TAKEN_OVER, NOT_HEARD = range(3, 10)  # exit codes; 2 is argparse's
 FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 MODULES = {"onnxruntime": ("onnxruntime",), "litert": ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")}
+stay_on = getattr(os, "sched_setaffinity", lambda thread, cores: None)  # Linux has it
 GPU = re.compile("gpu|gp10b|gv11b|ga10b|mali|kgsl|v3d")  # devfreq's names on ARM boards
 
 
@@ -65,10 +64,10 @@ def cpu(sysfs: Path, core: int, name: str) -> Path:
     return sysfs / f"devices/system/cpu/cpu{core}/cpufreq" / name
 
 
-def choose_cores(sysfs: Path, threads: int) -> list:
-    """The `threads` fastest cores that this process may use, the highest numbers of equally fast ones; [] where unknown."""
+def cores_by_speed(sysfs: Path) -> list:
+    """(kHz or 0, core) of the cores that this process may use, the fastest first, then the highest numbers; [] where unknown."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
-    return sorted(allowed, key=lambda core: (number(cpu(sysfs, core, "cpuinfo_max_freq")) or 0.0, core), reverse=True)[:threads]
+    return sorted(((number(cpu(sysfs, core, "cpuinfo_max_freq")) or 0.0, core) for core in allowed), reverse=True)
 
 
 def clock_mhz(files: list, per_mhz: float) -> "float | None":
@@ -102,15 +101,14 @@ class Meter:
 
     def __init__(self, sysfs: Path) -> None:
         self.rails = ina3221(sysfs)
-        domains = [] if self.rails else sorted(sysfs.glob("class/powercap/intel-rapl:*"))
-        self.packages = [one for one in domains if said(one / "name").startswith("package")]
+        self.packages = [one for one in sorted(sysfs.glob("class/powercap/intel-rapl:*")) if said(one / "name").startswith("package")]
         self.samples = []  # type: list
         self.energy = [number(one / "energy_uj") for one in self.packages]
         self.begun = self.looked = time.perf_counter()
 
     def look(self, now: float) -> None:
-        """Reads the rails if it is time to; called between two runs, since reading them takes the processor's time."""
-        if self.rails and now - self.looked >= LOOK_SECONDS:
+        """Reads the rails if it is time to, ten times a second; called between two runs, since it takes the processor's time."""
+        if self.rails and now - self.looked >= 0.1:
             pairs = [(number(first), number(second) if second else 1e3) for _, first, second in self.rails]
             watts = [first * second / 1e6 for first, second in pairs if first is not None and second is not None]
             self.samples += [sum(watts)] if len(watts) == len(pairs) else []
@@ -122,14 +120,12 @@ class Meter:
             self.look(math.inf)
             name = "INA3221 " + "+".join(rail[0] for rail in self.rails)
             return (sum(self.samples) / len(self.samples), name) if self.samples else (None, "")
-        joules = 0.0
-        for i, folder in enumerate(self.packages):
-            before, after = self.energy[i], number(folder / "energy_uj")
-            if after is None or before is None:
-                return None, ""
-            wrapped = (number(folder / "max_energy_range_uj") or 0.0) if after < before else 0.0
-            joules += (after - before + wrapped) / 1e6
-        return (joules / (time.perf_counter() - self.begun), "RAPL package") if joules > 0 else (None, "")
+        now = [number(one / "energy_uj") for one in self.packages]
+        if None in now + self.energy:
+            return None, ""
+        ranges = [number(one / "max_energy_range_uj") or math.inf for one in self.packages]  # after which they begin again
+        joules = sum((now[i] - self.energy[i]) % most for i, most in enumerate(ranges)) / 1e6
+        return (joules / (time.perf_counter() - self.begun), "RAPL package") if 0 < joules < math.inf else (None, "")
 
 
 def check(sysfs: Path, folder: Path) -> dict:
@@ -142,7 +138,7 @@ def check(sysfs: Path, folder: Path) -> dict:
         except Stop:
             continue
     names = [line.split(":", 1)[1].strip() for line in said(Path("/proc/cpuinfo")).splitlines() if line.startswith("model name")]
-    model = said(Path("/proc/device-tree/model")) or (names[0] if names else platform.processor() or "unknown processor")
+    model = said(Path("/proc/device-tree/model")) or [*names, platform.processor() or "unknown processor"][0]
     return {
         "machine": f"{model}, {platform.machine()}, {os.cpu_count()} cores",
         "cores": os.cpu_count(),
@@ -239,20 +235,27 @@ def pin(cores: list, before: set) -> bool:
     if not before or len(new) != len(cores) - 1:
         return False
     for i, thread in enumerate([0, *new]):
-        os.sched_setaffinity(thread, {cores[i]})
+        stay_on(thread, {cores[i]})
     return True
 
 
 class Calm:
-    """Whether something else slows this core down: a small product of matrices then takes longer than at its best."""
+    """Whether something else slows this core down: a product of matrices, of a few µs, then takes longer than at its best."""
 
-    def __init__(self) -> None:
-        # a few µs: long for the clock, short for whatever comes and goes
+    def __init__(self, cores: list) -> None:
+        self.cores, self.moved = cores, 0.0
         factors = importlib.import_module("numpy").ones((64, 64), "float32")
         self.product, self.best = timeit.Timer(lambda: factors.dot(factors)), math.inf
         until = time.perf_counter() + LEARN_SECONDS
         while time.perf_counter() < until:
+            self.move()
             self.seconds()
+
+    def move(self) -> None:
+        """Goes to the next of the cores, where it may be calm, if it has given this one 10 ms: caches must fill anew."""
+        if time.perf_counter() - self.moved > 0.01:
+            self.cores, self.moved = self.cores[1:] + self.cores[:1], time.perf_counter()
+            stay_on(0, self.cores[:1])
 
     def seconds(self) -> float:
         """What the product takes now, the best of three."""
@@ -269,6 +272,7 @@ def repeat(run: "Callable[[], object]", given: argparse.Namespace, calm: "Calm")
     while True:
         late, before = clock() - start > given.seconds, calm.seconds()
         if alone and before > CALM * calm.best and not late:
+            calm.move()
             continue
         run()  # the product took its place in the cache
         group, begun, now = [], clock(), 0.0
@@ -292,14 +296,12 @@ def repeat(run: "Callable[[], object]", given: argparse.Namespace, calm: "Calm")
 
 def time_model(path: str, given: argparse.Namespace) -> dict:
     """All that is known of a model after timing it. `Stop` on failure."""
-    version, given.calm = load(given.runtime)[1], given.calm or Calm()
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-    cores = choose_cores(given.sysfs, given.threads)
-    threads_before = tasks()
-    temperature_before_c = temperature_c(given.sysfs)
+    version, order = load(given.runtime)[1], cores_by_speed(given.sysfs)
+    allowed, cores = sorted(core for _, core in order), [core for _, core in order[: given.threads]]
+    given.calm = given.calm or Calm([core for khz, core in order if khz == order[0][0]])
+    threads_before, temperature_before_c = tasks(), temperature_c(given.sysfs)
     try:
-        if cores:
-            os.sched_setaffinity(0, cores)
+        stay_on(0, cores)
         run, provider = BACKENDS[given.runtime](path, given)
         start, _ = time.perf_counter(), run()
         pinned = len(cores) == given.threads and pin(cores, threads_before)
@@ -309,9 +311,7 @@ def time_model(path: str, given: argparse.Namespace) -> dict:
     except Exception as error:
         raise Stop(BAD_MODEL, f"{path} cannot be loaded or run by {given.runtime} {version}: {error}") from error
     finally:
-        if cores:
-            os.sched_setaffinity(0, allowed)
-    in_use = cores or sorted(allowed)
+        stay_on(0, allowed)
     p10, low, median, high, p95 = importlib.import_module("numpy").quantile(ordered, (0.1, 0.25, 0.5, 0.75, 0.95)).tolist()
     return {
         "model": path,
@@ -328,9 +328,9 @@ def time_model(path: str, given: argparse.Namespace) -> dict:
         "provider": provider,
         "threads": given.threads,
         "pinned": pinned,
-        "clock_mhz": clock_mhz([cpu(given.sysfs, core, "scaling_cur_freq") for core in in_use], 1e3),
+        "clock_mhz": clock_mhz([cpu(given.sysfs, core, "scaling_cur_freq") for core in cores], 1e3),
         "gpu_clock_mhz": clock_mhz([one / "cur_freq" for one in given.sysfs.glob("class/devfreq/*") if GPU.search(one.name)], 1e6),
-        "governor": said(cpu(given.sysfs, in_use[0], "scaling_governor")) if in_use else "",
+        "governor": said(cpu(given.sysfs, cores[0], "scaling_governor")) if cores else "",
         "temperature_before_c": temperature_before_c,
         "temperature_after_c": temperature_c(given.sysfs),
         "power_w": power_w,

@@ -3,13 +3,13 @@
 import datetime
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from hardware_profiles import THIS_MACHINE, table_file
-from hardware_profiles.table_file import Head, NetworkTiming, Table, Timing
+from hardware_profiles.table_file import Fit, Head, NetworkTiming, Table, Timing
 from latency_models import timing_web
 from latency_models.calibration import CONFIDENCE, calibrate, held_out_error
 from latency_models.hosts import Host, Report, Request
@@ -29,13 +29,16 @@ CHUNK = 40
 STREAM = 5
 """Chunks that are timed in one go: their files are written first, and one process of the agent times them."""
 
+NETWORK_PASSES = 3
+"""Least passes over whole networks: errors of blocks average out in a sum, each network's goes into the fit as it is."""
+
 ROUNDS = 4
 """How often disturbed chunks are measured again before they are taken as they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How thoroughly to measure: `passes` over all models, each in a new random order; networks to calibrate and to check with.
+    """How thoroughly to measure: `passes` over all blocks, each in a new random order; networks to calibrate and to check with.
 
     A model is run until the 10th percentile of its undisturbed runs is known within `relative_width`, at most `max_seconds`.
     """
@@ -46,6 +49,10 @@ class Plan:
     relative_width: float
     max_seconds: float
     seed: int = 0
+
+    def passes_over(self, spec: BlockSpec | NetworkSpec) -> range:
+        """The passes in which `spec` is timed, as numbers."""
+        return range(self.passes if isinstance(spec, BlockSpec) else max(self.passes, NETWORK_PASSES))
 
 
 FULL = Plan(3, 40, 30, 0.02, 2.0)
@@ -81,7 +88,7 @@ class Job:
         """First line of the journal: what its lines hold for."""
         inputs = {"space": self.space.key, "channels": self.in_channels, "classes": self.classes}
         plan = {name: value for name, value in asdict(self.plan).items() if name != "passes"}
-        return {"target": str(self.target), "machine": self.machine, **inputs, **plan}
+        return {"format": 2, "target": str(self.target), "machine": self.machine, **inputs, **plan}
 
     def items(self, fresh: bool = False) -> dict[str, BlockSpec | NetworkSpec]:
         """What is timed, by a key that stays the same from run to run: blocks that the table lacks (all if `fresh`), then networks."""
@@ -107,6 +114,10 @@ class Job:
             architecture = self.space.architecture([draw.randrange(gene.options) for gene in genes])
             networks[f"network {architecture.id}"] = self.space.network(architecture, self.in_channels, self.classes)
         return networks
+
+    def keys(self, items: Mapping[str, BlockSpec | NetworkSpec]) -> list[Key]:
+        """Every timing of `items` that the plan asks for."""
+        return [(item, number) for item, spec in items.items() for number in self.plan.passes_over(spec)]
 
     def discard(self) -> None:
         """Deletes the table and what an unfinished measurement left."""
@@ -146,7 +157,7 @@ def measure(job: Job, host: Host, at: Callable[[int, int], None]) -> Table:
         ConnectionLostError: the connection to the device was cut; the next call continues.
     """
     items = job.items()
-    keys = [(item, number) for number in range(job.plan.passes) for item in items]
+    keys = job.keys(items)
     job.table.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(job.journal, job.title)
     journal.begin()
@@ -216,7 +227,7 @@ def _round(job: Job, host: Host, journal: Journal, files: Files, missing: list[K
 
 def _table(job: Job, items: Mapping[str, BlockSpec | NetworkSpec], found: Mapping[Key, Found]) -> Table:
     """The calibrated table of all timings, with what an older table of the same target knows beyond them."""
-    timings = {item: combine([found[item, number].timing for number in range(job.plan.passes)]) for item in items}
+    timings = {item: combine([found[item, number].timing for number in job.plan.passes_over(spec)]) for item, spec in items.items()}
     rows = {spec: timings[item] for item, spec in items.items() if isinstance(spec, BlockSpec)}
     old = job.old_table()
     rows = (old.rows if old else {}) | rows
@@ -225,10 +236,11 @@ def _table(job: Job, items: Mapping[str, BlockSpec | NetworkSpec], found: Mappin
     if old is not None:
         networks += tuple(network for network in old.head.networks if network.space.split("@")[0] != job.space.name)
     calibration = calibrate(networks, job.confidence)
+    fits = tuple(_fit(space, networks, job.confidence) for space in sorted({network.space for network in networks}))
     where = "on this machine" if job.target.device == THIS_MACHINE else f"on {job.machine}"
     source = f"{len(rows)} blocks measured {where}, {job.plan.passes} pass(es); {len(networks)} whole networks"
     provenance = Provenance(source, datetime.date.today().isoformat(), job.command)
-    of_networks = [found[item, number] for _, item in measured for number in range(job.plan.passes)]
+    of_networks = [found[item, number] for spec, item in measured for number in job.plan.passes_over(spec)]
     head = Head(
         job.machine,
         job.target,
@@ -238,8 +250,15 @@ def _table(job: Job, items: Mapping[str, BlockSpec | NetworkSpec], found: Mappin
         networks,
         conditions(found.values()),
         power_w(of_networks),
+        fits,
     )
     return Table(head, rows)
+
+
+def _fit(space: str, networks: Sequence[NetworkTiming], confidence: float) -> Fit:
+    own = [network for network in networks if network.space == space]
+    calibration = calibrate(own, confidence)
+    return Fit(space, held_out_error(own, calibration), calibration)
 
 
 def _network(job: Job, rows: Mapping[BlockSpec, Timing], spec: NetworkSpec, timing: Timing, held_out: bool) -> NetworkTiming:

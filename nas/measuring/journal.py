@@ -1,7 +1,7 @@
 """What a measurement has found so far, a line each: an interruption of any kind loses the model that was being timed, at most.
 
 Models are timed in chunks that begin and end with the same sentinel network. Where it took longer than it can, something
-disturbed the device, and what was timed between is measured again.
+disturbed the device, and what was timed between is measured again; as is a model during which the processor was never calm.
 """
 
 import json
@@ -25,10 +25,11 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One timing: in which chunk, and what the device said of itself."""
+    """One timing: in which chunk, the share of its runs on a calm processor, and what the device said of itself."""
 
     chunk: int
     timing: Timing
+    undisturbed: float
     power_w: float | None
     clock_mhz: float | None
     governor: str
@@ -58,6 +59,7 @@ class Journal:
         found = Found(
             chunk,
             Timing(report.p10_ms, report.p95_ms, report.runs),
+            report.undisturbed,
             report.power_w,
             report.clock_mhz,
             report.governor,
@@ -69,10 +71,10 @@ class Journal:
         self._keep(line)
 
     def done(self) -> dict[Key, Found]:
-        """All timings but those of chunks that something disturbed."""
+        """All timings but those that something disturbed, or the chunks they are of."""
         best = min((ms for values in self._sentinels.values() for ms in values), default=0.0)
         disturbed = {chunk for chunk, values in self._sentinels.items() if max(values) > DRIFT * best}
-        return {key: found for key, found in self._found.items() if found.chunk not in disturbed}
+        return {key: found for key, found in self._found.items() if found.chunk not in disturbed and found.undisturbed > 0}
 
     def everything(self) -> dict[Key, Found]:
         """All timings, disturbed or not."""

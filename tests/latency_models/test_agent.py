@@ -242,9 +242,9 @@ def test_a_board_without_sensors_tells_nothing_and_invents_nothing(model, tmp_pa
 
 def test_the_fastest_cores_are_taken(tmp_path):
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    assert time_models.choose_cores(tmp_path, 1) == cores[-1:]
+    assert [core for _, core in time_models.cores_by_speed(tmp_path)] == cores[::-1]
     write(tmp_path, {f"devices/system/cpu/cpu{cores[0]}/cpufreq/cpuinfo_max_freq": 2_000_000})
-    assert time_models.choose_cores(tmp_path, 1) == cores[:1], "a big core comes first"
+    assert time_models.cores_by_speed(tmp_path)[:1] == [(2e6, core) for core in cores[:1]], "a big core comes first"
 
 
 def test_litert_is_another_row_of_the_same_table(tmp_path, monkeypatch):
@@ -261,7 +261,7 @@ class Core:
     """A core whose clock this is: runs and looks at it take longer in the milliseconds in which a neighbour computes."""
 
     def __init__(self, monkeypatch, busy):
-        self.now, self.best, self._busy = 0.0, 0.0001, busy
+        self.now, self.best, self._busy, self.moves = 0.0, 0.0001, busy, 0
         monkeypatch.setattr(time_models.time, "perf_counter", lambda: self.now)
 
     def take(self, seconds):
@@ -271,6 +271,24 @@ class Core:
     def seconds(self):
         return self.take(0.0001)
 
+    def move(self):
+        self.moves += 1
+
+
+def test_a_thread_that_is_disturbed_tries_the_other_cores():
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    calm = time_models.Calm(cores)
+    try:
+        seen = set()
+        for _ in cores:
+            calm.moved = 0.0
+            calm.move()
+            seen |= os.sched_getaffinity(0)
+        assert seen == set(cores) and calm.best < 0.001
+    finally:
+        if cores:
+            os.sched_setaffinity(0, cores)
+
 
 @pytest.mark.parametrize(("busy", "undisturbed"), [(lambda now: int(now * 50) % 2, 1.0), (lambda now: False, 1.0)])
 def test_runs_beside_a_busy_neighbour_do_not_count(monkeypatch, busy, undisturbed):
@@ -278,6 +296,7 @@ def test_runs_beside_a_busy_neighbour_do_not_count(monkeypatch, busy, undisturbe
     given = time_models.parse(["--seconds=5", "m.onnx"])
     ordered, share, _ = time_models.repeat(lambda: core.take(0.0004), given, core)
     assert len(ordered) >= time_models.MIN_RUNS and ordered[-1] == pytest.approx(0.4) and share > 0.8 * undisturbed
+    assert (core.moves > 0) == busy(0.03)
 
 
 def test_a_core_that_is_never_calm_is_timed_all_the_same_and_says_so(monkeypatch):

@@ -9,7 +9,7 @@ import hardware_profiles
 import latency_models
 import search_spaces
 from hardware_profiles import table_file
-from hardware_profiles.table_file import Calibration, Head, NetworkTiming, Table, Timing
+from hardware_profiles.table_file import Calibration, Fit, Head, NetworkTiming, Table, Timing
 from latency_models.lookup_table import LookupTable, from_profile
 from nas.core.device import HeldOutError, Provenance
 from nas.core.errors import DeviceError, TargetMismatchError
@@ -29,6 +29,7 @@ HEAD = Head(
     (NetworkTiming(SPACE.key, 7, 1_000_000, 0.4, 1.5, 1.4, False), NetworkTiming(SPACE.key, 9, 2_000_000, 0.8, 2.5, 2.2, True)),
     "clock 1479 to 1479 MHz, 41 to 52 °C",
     4.25,
+    (Fit("other@12345678", HeldOutError(1.5, 4, 9.0), Calibration(1.1, 0.001, 0.0, 0.0, 0.98, 1.03, 0.95)),),
 )
 TABLE = Table(HEAD, {block: Timing(0.01 + block.hidden_channels / 1e4, 0.05, 100) for block in BLOCKS})
 
@@ -45,6 +46,15 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     _, path = write(tmp_path)
     assert table_file.read(path) == TABLE
     assert path.name == "local.onnxruntime.fp32.1t.csv" and path.read_text().startswith("# machine = ")
+
+
+def test_a_space_whose_networks_were_measured_has_a_calibration_of_its_own(tmp_path):
+    network = SPACE.network(SPACE.largest(), 1, 10)
+    any_kind, same, own = (latency_models.load(write(tmp_path)[0], space=key) for key in ("", SPACE.key, "other@12345678"))
+    assert estimate(same, network) == estimate(any_kind, network)
+    found = estimate(own, network).total
+    wanted = 1.1 * sum(TABLE.rows[block].p10_ms for block in network.blocks) - 0.001 * (len(network.blocks) - 1)
+    assert found.ms == pytest.approx(wanted) and found.high_ms == pytest.approx(1.03 * wanted)
 
 
 def test_a_network_costs_the_calibrated_sum_of_its_blocks(tmp_path):
@@ -109,7 +119,7 @@ def test_a_table_of_another_device_does_not_ask_which_machine_reads_it(tmp_path)
     path.write_text(table_file.text(Table(dataclasses.replace(HEAD, machine="Jetson, aarch64, 4 cores", target=target), TABLE.rows)))
     board = dataclasses.replace(profile, name="board", path=str(tmp_path / "board.toml"))
     each = dataclasses.replace(board.targets[0], target=target)
-    assert from_profile(board, each).power_w == 4.25
+    assert from_profile(board, each, "").power_w == 4.25
 
 
 @pytest.mark.parametrize(
@@ -131,7 +141,7 @@ def test_a_table_never_answers_for_another_target(tmp_path, head, named):
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("# [calibration]", "# [calibrations]", "head of the latency table .* is damaged: KeyError"),
+        ("# [calibration]", "# [calibrations]", r"was written by an older version, or is damaged \(KeyError.*--fresh"),
         ("# batch = 1", "# batch = ", "head of the latency table"),
         (",100\n", ",many\n", r"line \d+: not a row of a latency table"),
         ("conv,1,16", "conv,1,none", r"line \d+: not a row of a latency table"),

@@ -32,6 +32,7 @@ def report(model, ms, **changed):
         "min_ms": ms,
         "p95_ms": 2 * ms,
         "runs": 10,
+        "undisturbed": 0.9,
         "governor": "",
     }
     return Report(**(plain | changed))
@@ -39,7 +40,7 @@ def report(model, ms, **changed):
 
 @dataclass
 class FakeHost:
-    """Times every file as `ms(path, number of timings before)`; the connection is lost after `limit` timings."""
+    """Times every file as `ms(path, number of the timing)`, never calm at those in `disturbed`; is cut off after `limit` timings."""
 
     ms: object = lambda path, count: 1.0 + count / 10_000
     limit: int | None = None
@@ -47,6 +48,7 @@ class FakeHost:
     machine: str = "A board, aarch64, 4 cores"
     timed: list = field(default_factory=list)
     changed: dict = field(default_factory=dict)
+    disturbed: tuple = ()
     name: str = "fake"
 
     def facts(self):
@@ -57,7 +59,8 @@ class FakeHost:
             if self.limit is not None and len(self.timed) >= self.limit:
                 raise ConnectionLostError("the connection was cut")
             self.timed.append(path.name)
-            yield report(path, self.ms(path, len(self.timed)), **self.changed)
+            calm = {"undisturbed": 0.0} if len(self.timed) in self.disturbed else {}
+            yield report(path, self.ms(path, len(self.timed)), **(self.changed | calm))
 
     def close(self):
         pass

@@ -16,7 +16,9 @@ from nas.measuring.job import FULL, Job, measure
 from tests.measuring.fakes import PLAN, THIS, TINY, FakeHost
 
 BLOCKS = TINY.unique_blocks(1, 4)
-TIMINGS = 2 * (len(BLOCKS) + 5)
+TIMINGS = 2 * len(BLOCKS) + 3 * 5
+"""Two passes over the blocks, three over the whole networks."""
+HALF = -(-TIMINGS // 2)
 
 
 def at(done, total):
@@ -67,11 +69,17 @@ def test_an_interrupted_measurement_continues_and_repeats_one_model_at_most(job,
 
 
 def test_what_a_drifting_sentinel_encloses_is_measured_again(job, no_files, monkeypatch):
-    monkeypatch.setattr(measuring, "CHUNK", TIMINGS // 2)
-    host = FakeHost(ms=lambda path, count: 3.0 if count <= 1 + TIMINGS // 2 else 1.0)  # hot at first, which shows only later
+    monkeypatch.setattr(measuring, "CHUNK", HALF)
+    host = FakeHost(ms=lambda path, count: 3.0 if count <= 1 + HALF else 1.0)  # hot at first, which shows only later
     table = measure(job, host, at)
     assert all(row.p10_ms == 1.0 for row in table.rows.values())
-    assert len(host.timed) == (TIMINGS + 3) + (TIMINGS // 2 + 2)
+    assert len(host.timed) == (TIMINGS + 3) + (HALF + 2)
+
+
+def test_a_model_during_which_the_processor_was_never_calm_is_measured_again(job, no_files):
+    host = FakeHost(ms=lambda path, count: 1.0 + (count in (3, 4)), disturbed=(3, 4))
+    table = measure(job, host, at)
+    assert len(host.timed) == (TIMINGS + 2) + (2 + 2) and max(row.p95_ms for row in table.rows.values()) == 2.0
 
 
 def test_a_device_that_never_settles_is_measured_in_the_end_and_says_how_bad_it_is(job, no_files):
@@ -84,7 +92,8 @@ def test_every_pass_has_its_own_order(job, no_files):
     host = FakeHost()
     measure(job, host, at)
     names = host.timed[1:-1]
-    first, second = names[: TIMINGS // 2], names[TIMINGS // 2 :]
+    one = len(BLOCKS) + 5
+    first, second = names[:one], names[one : 2 * one]
     assert first != second and sorted(first) == sorted(second)
 
 
@@ -104,7 +113,8 @@ def test_blocks_that_another_space_has_too_are_measured_once(job, no_files):
     measure(second, host, at)
     table = table_file.read(job.table)
     new = set(other.unique_blocks(1, 4)) - set(BLOCKS)
-    assert len(host.timed) == 2 * (len(new) + 5) + 2
+    assert len(host.timed) == 2 * len(new) + 3 * 5 + 2
+    assert [fit.space for fit in table.head.fits] == sorted((job.space.key, other.key))
     assert set(BLOCKS) | new == set(table.rows)
     assert {network.space for network in table.head.networks} == {TINY.key, other.key} and len(table.head.networks) == 10
 
