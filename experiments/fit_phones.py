@@ -51,7 +51,10 @@ The blocks of the Pixel 1 need it most: from 1 to 10 the networks are predicted 
 """
 
 COVERS = {
-    "galaxy-note10": ["pointwise", "dense k3 s2", "depthwise k3-7 s1-2", "add", "se_scale", "activation", "pool", "linear"],
+    "galaxy-note10": [
+        *("pointwise", "dense k3 s2", "depthwise k3-7 s1-2", "add", "se_scale", "activation hard_swish", "activation hard_sigmoid"),
+        *("pool", "linear"),
+    ],
     "pixel-1": ["pointwise", "dense k3 s2", "depthwise k3-7 s1-2", "add", "pool", "linear"],
     "pixel-3": ["pointwise", "grouped", "depthwise k3-5 s1-2", "add", "shuffle"],
     "raspberry-pi-4": ["pointwise", "grouped", "depthwise k3-5 s1-2", "add", "shuffle"],

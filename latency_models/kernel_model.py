@@ -73,7 +73,8 @@ def parse_cover(text: str) -> Cover:
             f"covers says {text!r}; wanted is a kind and ranges, as in 'dense k2-7 s1 c64-512', or a function, as in "
             f"'activation hard_swish'; kinds: {', '.join(KINDS)}; functions: {', '.join(ACTIVATIONS)}"
         )
-    return Cover(kind, *(ranges.get(name, _ANY) for name in "ksc"))
+    kernels, strides, channels = (ranges.get(name, _ANY) for name in "ksc")
+    return Cover(kind, kernels, strides, channels)
 
 
 @dataclass(frozen=True, slots=True)

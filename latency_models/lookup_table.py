@@ -26,6 +26,12 @@ _EXACT = Factors(1.0, 1.0, 1.0, 1.0)
 _BETWEEN = Factors(0.8, 1.25, 0.8, 1.25)
 """What the bounds of a block between measured ones are multiplied with: an assumption, not a measurement."""
 
+_UNLIKE = Factors(0.5, 2.0, 0.5, 2.0)
+"""What the bounds of an operator are multiplied with that is far larger than any like it in the table: an assumption too."""
+
+FAR_LARGER = 4
+"""In multiply-accumulates, than the largest operator of the same kind and kernel."""
+
 FORM = "mobile_cpu"
 """Kernel form that is fitted to the rows: tables are measured on processors."""
 
@@ -45,11 +51,14 @@ class LookupTable:
     power_w: float | None = None
     _families: dict[BlockSpec, list[BlockSpec]] = field(default_factory=dict, compare=False, repr=False)
     _prices: dict[BlockSpec, BlockPrice] = field(default_factory=dict, compare=False, repr=False)
+    _largest: dict[tuple[str, int], int] = field(default_factory=dict, compare=False, repr=False)
     _fitted: list[KernelModel] = field(default_factory=list, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for spec in sorted(self.rows, key=lambda row: row.hidden_channels):
             self._families.setdefault(_family(spec), []).append(spec)
+            for each in operators(spec):
+                self._largest[each.kind, each.kernel] = max(each.macs, self._largest.get((each.kind, each.kernel), 0))
 
     @property
     def confidence(self) -> float:
@@ -79,11 +88,17 @@ class LookupTable:
     def operator(self, operator: Operator) -> BlockPrice:
         """Price of one operator, from the kernel model that fits the table's rows; never covered.
 
+        The bounds are wider still where nothing of its kind and kernel comes near it in size: a table may know convolutions
+        of 3x3 from the first layers of networks alone.
+
         Raises:
             DeviceError: as `block`.
         """
         kernel_model = self.kernel_model()
-        return self._price(kernel_model.operator(operator).interval.ms, (operator,), kernel_model.factors)
+        widened = kernel_model.factors
+        if operator.macs > FAR_LARGER * self._largest.get((operator.kind, operator.kernel), 0):
+            widened = replace(widened, low=_UNLIKE.low * widened.low, high=_UNLIKE.high * widened.high)
+        return self._price(kernel_model.operator(operator).interval.ms, (operator,), widened)
 
     def kernel_model(self) -> KernelModel:
         """The kernel model that fits the rows, with the interval that left-out rows gave it.

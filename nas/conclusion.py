@@ -36,6 +36,7 @@ def conclude(problem: Problem, records: "Sequence[Record]", picks: Sequence[Pick
     return RunResult(
         name=circumstances.name,
         device=problem.device,
+        target=problem.model.target,
         budget=problem.budget,
         space=problem.space.key,
         data=settings.data,
@@ -69,7 +70,7 @@ def _processor() -> str:
 
 
 def _candidates(problem: Problem, records: "Sequence[Record]") -> tuple[CandidateResult, ...]:
-    evaluated = [record for record in records if record.evaluation]
+    evaluated = [record for record in records if record.evaluation and not record.evaluation.rejected_after]
     best = {
         record.architecture for record in front(evaluated, lambda r: r.evaluation.accuracy if r.evaluation else 0.0, lambda r: r.latency.ms)
     }
@@ -88,6 +89,7 @@ def _candidates(problem: Problem, records: "Sequence[Record]") -> tuple[Candidat
             record.costs.size_mb,
             record.costs.memory_mb,
             record.costs.energy_mj,
+            record.evaluation.rejected_after if record.evaluation else 0,
         )
         for record in records
     )

@@ -1,13 +1,20 @@
-"""Latency of exported files: measured where the device is this machine, else from the model, else not known."""
+"""Latency of exported files: measured here, in the target's runtime, where the device is this machine; else from a model; or unknown."""
 
 import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+import latency_models
 from hardware_profiles import THIS_MACHINE
+from latency_models import timing_web
 from latency_models.hosts import Request
 from latency_models.hosts.local import LocalHost
-from nas.core.device import DeviceProfile
+from nas.core.device import DeviceProfile, RuntimeTarget
+from nas.core.errors import DeviceError, ExportError, TargetMismatchError
 from nas.core.latency import Interval, LatencyEstimate, LatencyModel, estimate
 from nas.core.network import NetworkSpec
 from nas.finishing import Latency
@@ -17,26 +24,84 @@ CONFIDENCE = 1 - 2 * 0.5**REPEATS
 """Lowest and highest of n figures enclose their true median with this probability, whatever the distribution."""
 
 
-def latency_of_files(device: DeviceProfile, model: LatencyModel) -> Latency:
-    """A function from (precision, file, network) to the latency of that file on `device`, or None and the reason."""
-    return _measured(model) if device.name == THIS_MACHINE else _predicted(model)
+INT8_AS_MEASURED = "it is priced as a file with every operator in int8; whether this one keeps some in float was decided on this machine"
+"""What a reader must know of an int8 file for another device: the compressor chose its form by timing here."""
 
 
-def _measured(model: LatencyModel) -> Latency:
+def latency_of_files(device: DeviceProfile, model: LatencyModel, space: str) -> Latency:
+    """A function from (precision, ONNX file, network) to the latency on `device`, or None and the reason.
+
+    It is for the runtime and the threads of `model`; files of another precision than the model's are priced by what the device
+    knows of that one, for networks of the space with the key `space`.
+    """
+    return _measured(model.target) if device.name == THIS_MACHINE else _predicted(device, model, space)
+
+
+def _measured(searched: RuntimeTarget) -> Latency:
     def latency(precision: str, path: Path, network: NetworkSpec) -> tuple[LatencyEstimate | None, str]:
-        reports = LocalHost().stream([path] * REPEATS, Request(threads=model.target.threads))
-        found = [report.p10_ms for report in reports]
+        target = replace(searched, precision=precision)
+        try:
+            with _file_for(target, path) as file:
+                found = _repeated_ms(target, file)
+        except ExportError as error:
+            return None, f"the {precision} file cannot be timed in {target.runtime}: {error}"
         total = Interval(statistics.median(found), min(found), max(found))
-        target = replace(model.target, precision=precision)
         return LatencyEstimate(total, (("whole network", total),), "measured", 1.0, CONFIDENCE, target), ""
 
     return latency
 
 
-def _predicted(model: LatencyModel) -> Latency:
+@contextmanager
+def _file_for(target: RuntimeTarget, path: Path) -> Iterator[Path]:
+    """The ONNX file at `path`, or what it becomes for LiteRT.
+
+    Raises:
+        ExportError: LiteRT is not installed, or there is no rule for an operator (those of int8 files among them).
+    """
+    if target.runtime != "litert":
+        yield path
+        return
+    import onnx
+
+    from nas import tflite
+
+    tflite.require()
+    with tempfile.TemporaryDirectory(prefix="timing-") as folder:
+        file = Path(folder) / f"{path.stem}.tflite"
+        file.write_bytes(tflite.convert(onnx.load(path)))
+        yield file
+
+
+def _repeated_ms(target: RuntimeTarget, file: Path) -> list[float]:
+    """Milliseconds of one image, `REPEATS` times. A runtime's name may end in ONNX Runtime's provider: onnxruntime-xnnpack."""
+    if target.runtime == "onnxruntime-web":
+        reports = timing_web.stream([file] * REPEATS, Request(threads=target.threads))
+    else:
+        runtime, _, provider = target.runtime.partition("-")
+        reports = LocalHost().stream([file] * REPEATS, Request(runtime, provider or "cpu", max(1, target.threads)))
+    return [report.p10_ms for report in reports]
+
+
+def _predicted(device: DeviceProfile, model: LatencyModel, space: str) -> Latency:
+    searched = model.target
+
+    @cache
+    def model_of(precision: str) -> LatencyModel | str:
+        """What prices files of `precision` in the same runtime with as many threads, or why nothing does."""
+        if precision == searched.precision:
+            return model
+        try:
+            return latency_models.load(device, precision, searched.runtime, searched.threads, space)
+        except TargetMismatchError:
+            threads = f" with {searched.threads} threads" if searched.threads > 1 else ""
+            return f"it has none in {searched.runtime}{threads}"
+        except DeviceError as error:
+            return str(error)
+
     def latency(precision: str, path: Path, network: NetworkSpec) -> tuple[LatencyEstimate | None, str]:
-        if precision == model.target.precision:
-            return estimate(model, network), ""
-        return None, f"no {precision} latencies are known of {model.target.device}: its table is for {model.target.precision}"
+        found = model_of(precision)
+        if isinstance(found, str):
+            return None, f"no {precision} latencies are known of {device.name}: {found}"
+        return estimate(found, network), INT8_AS_MEASURED if precision == "int8" else ""
 
     return latency

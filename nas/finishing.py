@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hardware_profiles import THIS_MACHINE
 from nas import compressors, footprint, runtimes, tuning
 from nas.accuracy.supernet import count_macs
 from nas.compressors import CompressionError, Evidence, FileCompressor
@@ -34,7 +35,7 @@ Latency = Callable[[str, Path, NetworkSpec], tuple[LatencyEstimate | None, str]]
 
 @dataclass(frozen=True, slots=True)
 class Finisher:
-    """What every pick of a run is finished with: all images, and names of file compressors.
+    """What every pick of a run is finished with: all images, names of file compressors, and what the run was priced for.
 
     `power_w` gives the watts that were measured beside the latencies of a target, or None.
     """
@@ -43,6 +44,7 @@ class Finisher:
     data: ImageData
     calibration: ImageData
     compressors: tuple[str, ...]
+    target: RuntimeTarget
     max_opset: int
     latency: Latency
     power_w: Callable[[RuntimeTarget], float | None]
@@ -71,7 +73,7 @@ class Finisher:
             networks["fp32"].spec.resolution,
             inherited_accuracy,
             tuple(steps),
-            recommend(steps, self.budget),
+            recommend(steps, self.budget, self.target.precision),
             tuple(notes),
             round(time.perf_counter() - started, 2),
         )
@@ -87,7 +89,8 @@ class Finisher:
         target = self.folder.models / f"{name}-{compressor.step}.onnx"
         validation = self._images(self.data.validation, network)
         calibration = self._images(self.calibration.train, network)
-        evidence = Evidence(calibration, validation, self.data.validation.labels.numpy())
+        threads = self.target.threads if self.target.device == THIS_MACHINE else 1
+        evidence = Evidence(calibration, validation, self.data.validation.labels.numpy(), max(1, threads))
         compressor.compress(self.folder.path / source.model, target, evidence)
         return self._step(compressor.step, compressor.step, target, network)
 
@@ -120,10 +123,11 @@ class Finisher:
         return normalise(split.images, self.data, network.spec.resolution).numpy()
 
 
-def recommend(steps: Sequence[Step], budget: Budget) -> str:
+def recommend(steps: Sequence[Step], budget: Budget, precision: str) -> str:
     """Name of the fastest version that keeps the fp32 version's validation accuracy within a point; fp32 leads ties.
 
-    Of the versions within all of `budget`, if there are any; else of those that would be if they were as slow as fp32.
+    Of the versions within all of `budget`, if there are any; else of those that would be if they were as slow as fp32. A
+    `precision` other than fp32 was asked for: versions of it go first.
     Should none of them keep the accuracy, or none have a known latency, it is the most accurate.
     """
     floor = steps[0].validation_accuracy - ALLOWED_LOSS
@@ -131,6 +135,8 @@ def recommend(steps: Sequence[Step], budget: Budget) -> str:
     likely = [step for step in steps if step.latency is None and budget.holds(_as_slow_as(steps[0], step))]
     pool = fitting or likely or steps
     good = [step for step in pool if step.latency is not None and step.validation_accuracy >= floor]
+    if precision != "fp32":
+        good = [step for step in good if step.latency and step.latency.target.precision == precision] or good
     if good:
         return min(good, key=lambda step: step.latency.total.high_ms if step.latency else float("inf")).name
     return max(pool, key=lambda step: step.validation_accuracy).name if pool is not steps else steps[0].name

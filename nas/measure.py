@@ -45,7 +45,7 @@ def main(
         int | None, typer.Option(min=2, help=f"Outputs of the networks; 10 for spaces up to {SMALL_PX} px, else 1000.", show_default=False)
     ] = None,
     passes: Annotated[
-        int | None, typer.Option(min=1, help="Passes over all blocks (networks: at least 3); the best counts. 3, or 1 with --quick.")
+        int | None, typer.Option(min=1, help="Passes over all blocks (networks: at least 5); the best counts. 3, or 1 with --quick.")
     ] = None,
     quick: Annotated[bool, typer.Option(help="One pass, fewer whole networks: a first idea, wider intervals.")] = False,
     confidence: Annotated[

@@ -21,6 +21,8 @@ EXAMPLES = """
 
   python -m nas.search --device local --budget 500us --data folder:photos --trials 200 --workers 2
 
+  python -m nas.search --device local --precision int8 --threads 2 --budget 1ms
+
   python -m nas.search --device jetson-nano --budget 20ms --executor ray --ray-address auto --workers 16
 
 The same command again continues a run that was stopped; more --trials extend one that is finished.
@@ -30,10 +32,18 @@ Exit code 0: done; 2: wrong input; 3: no network of the space fits the limits; 1
 
 @app.command(epilog=epilog(EXAMPLES))
 def search(
-    device: Annotated[str, typer.Option(help="Device to run on: a name that `python -m nas.devices` lists, or a path to a .toml.")],
     budget: Annotated[
         str, typer.Option(help="Latency limit per image with its unit, such as 20ms, 0.02s or 500us; held on the upper bound.")
     ],
+    device: Annotated[
+        str,
+        typer.Option(help="Device to run on: a name that `python -m nas.devices` lists, or a path to a .toml. Needed, but for a table."),
+    ] = "",
+    runtime: Annotated[str, typer.Option(help="Runtime on the device, such as tensorrt; its first one if not given.")] = "",
+    precision: Annotated[
+        str, typer.Option(help="Numbers to compute with: fp32, fp16 or int8; candidates are priced, and picks made, for it.")
+    ] = "fp32",
+    threads: Annotated[int | None, typer.Option(min=0, help="Threads of the runtime (0: a GPU's); any if not given.")] = None,
     max_size: Annotated[
         str | None,
         typer.Option(
@@ -53,17 +63,19 @@ def search(
         ),
     ] = None,
     data: Annotated[str, typer.Option(help="Images: embedded (5,000 of Fashion-MNIST), idx:PATH, folder:PATH or hf:NAME.")] = "embedded",
-    space: Annotated[str, typer.Option(help="Search space: a file in search_spaces/.")] = "mobile_shuffle_32",
+    space: Annotated[str, typer.Option(help="Search space: a file in search_spaces/, or tabular:TABLE.csv.")] = "mobile_shuffle_32",
     trials: Annotated[int, typer.Option(min=1, help="Distinct architectures to evaluate.")] = 48,
     seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
     picks: Annotated[int, typer.Option(min=1, help="Networks to take from the front, fine-tune, compress and export.")] = 5,
-    strategy: Annotated[str, typer.Option(help="What to try next: a file in nas/strategies/.")] = "nsga2",
+    strategy: Annotated[str, typer.Option(help="What to try next: a file in nas/strategies/.")] = "predictor_guided",
     weights: Annotated[str, typer.Option(help="Supernet that `nas.train` trained (.safetensors), instead of training one.")] = "",
     epochs: Annotated[float | None, typer.Option(min=0.01, help="Passes over the training images for the supernet.")] = None,
     fine_tune_epochs: Annotated[
         float | None, typer.Option(min=0.01, help="Passes over the training images for each pick; a quarter as many after pruning.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/DEVICE-BUDGET].", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder [default: runs/DEVICE-BUDGET, longer where more was asked].", show_default=False)
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Delete the run in the folder first, or continue it.")] = False,
     executor: Annotated[str, typer.Option(help="Who evaluates: local (processes) or ray (a Ray cluster).")] = "local",
     workers: Annotated[int, typer.Option(min=1, help="Evaluations at the same time.")] = 1,
@@ -79,6 +91,20 @@ def search(
         "max_memory_mb": parse_size_mb(max_memory) if max_memory else None,
         "max_energy_mj": parse_energy_mj(max_energy) if max_energy else None,
     }
+    command = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
+    if space.startswith("tabular:"):
+        ignored = {"--device": device, "--weights": weights, "--epochs": epochs, "--fine-tune-epochs": fine_tune_epochs}
+        _search_table(
+            {"space": space, "budget_ms": budget_ms, **limits, "strategy": strategy, "seed": seed, "trials": trials},
+            {option for option, given in ignored.items() if given},
+            out,
+            fresh,
+            command,
+            as_json,
+        )
+        return
+    if not device:
+        raise typer.BadParameter("give --device, a name that `python -m nas.devices` lists (only a table is searched without one)")
     from nas.allocator import keep_freed_memory
 
     keep_freed_memory()
@@ -88,6 +114,9 @@ def search(
 
     settings = RunSettings(
         device=device,
+        runtime=runtime,
+        precision=precision,
+        threads=threads,
         budget_ms=budget_ms,
         **limits,
         data=data,
@@ -105,11 +134,26 @@ def search(
         }
     )
     typed = "".join(f"-{name[4:].replace('_', '-')}-{limit:g}" for name, limit in limits.items() if limit is not None)
-    folder = out or Path("runs") / f"{Path(device).stem}-{budget_ms:g}ms{typed}"
-    command = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
+    asked = [runtime, precision if precision != "fp32" else "", f"{threads}t" if threads is not None else ""]
+    target = "".join(f"-{name}" for name in asked if name)
+    folder = out or Path("runs") / f"{Path(device).stem}{target}-{budget_ms:g}ms{typed}"
     execution = pipeline.Execution(executor, workers, ray_address, fresh, command)
     result = pipeline.search(settings, execution, folder, Terminal(messages))
     publish(result, folder, as_json)
+
+
+def _search_table(asked: dict[str, Any], useless: set[str], out: Path | None, fresh: bool, command: str, as_json: bool) -> None:
+    """The same for a table: nothing is trained, picked or exported."""
+    from nas import tabular_search
+    from nas.cli import publish_table
+    from nas.display import Terminal
+    from nas.settings import RunSettings
+
+    if useless:
+        raise typer.BadParameter(f"a table has its accuracies and latencies in it: leave out {', '.join(sorted(useless))}")
+    settings = RunSettings(device=tabular_search.DEVICE, **asked)
+    folder = out or Path("runs") / f"{Path(settings.space).stem.removeprefix(tabular_search.PREFIX)}-{settings.budget_ms:g}ms"
+    publish_table(tabular_search.search(settings, fresh, folder, command, Terminal(messages)), folder, as_json)
 
 
 if __name__ == "__main__":

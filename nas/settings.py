@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,8 +26,10 @@ class TrainingSettings(_Settings):
     """Peak of the schedule, for SGD with momentum 0.9."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     """Decay of convolution and linear weights; norms and biases have none."""
+    max_shift: Annotated[float, Field(ge=0, lt=0.5)] = 1 / 32
+    """How far images are moved at random, as a share of their size: nothing at 28 px, where more cost two points in short trainings."""
 
-    def changed(self, **given: float | None) -> Self:
+    def changed(self, **given: float | str | None) -> Self:
         """These settings with those of `given` that are not None."""
         return self.model_copy(update={name: value for name, value in given.items() if value is not None})
 
@@ -40,6 +42,16 @@ class SupernetSettings(TrainingSettings):
     batch_size: Annotated[int, Field(ge=8)] = 32
     random_networks: Annotated[int, Field(ge=0)] = 1
     """Sampled networks trained each step beside the largest and the smallest."""
+    by_macs: bool = True
+    """Samples them uniformly over multiply-accumulates; else every gene is uniform."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of a label that goes to all classes alike."""
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability with which the last residual block of the largest network passes an image by; the first ones hardly do."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """Share that the running average of the weights keeps of itself each step, less at first; 0 takes the last step's weights."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the computation: `auto` is bf16 on a GPU that has it, else fp32."""
 
 
 class RunSettings(_Settings):
@@ -55,11 +67,17 @@ class RunSettings(_Settings):
     """Largest peak of the activations in MB (10^6 bytes); None is no limit."""
     max_energy_mj: Annotated[float | None, Field(gt=0)] = None
     """Most energy for one image in millijoules, held against the upper bound; None is no limit."""
+    runtime: str = ""
+    """Runtime on the device; "" is the first that has figures as asked."""
+    precision: str = "fp32"
+    """Numbers that the networks are to compute with: what candidates are priced for."""
+    threads: Annotated[int | None, Field(ge=0)] = None
+    """Threads of the runtime (0: a GPU's); None is the first number that has figures as asked."""
     data: str = "embedded"
     """`embedded`, `idx:PATH`, `folder:PATH` or `hf:NAME`."""
     space: str = "mobile_shuffle_32"
     """Name of a file in `search_spaces/`."""
-    strategy: str = "nsga2"
+    strategy: str = "predictor_guided"
     """Name of a file in `nas/strategies/`."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Decides every random choice of the run."""

@@ -1,5 +1,7 @@
 """Which version of a pick is recommended."""
 
+from dataclasses import replace
+
 import pytest
 
 from nas.core.budget import Budget
@@ -12,7 +14,8 @@ TARGET = RuntimeTarget("abacus", "beads", "1", "fp32", 1)
 
 
 def step(name, accuracy, ms, size_mb=0.5, memory_mb=0.2, power_w=None):
-    latency = ms and LatencyEstimate(Interval(ms, 0.9 * ms, 1.1 * ms), (), "estimated", 1.0, 0.9, TARGET)
+    target = replace(TARGET, precision="fp32" if name == "pruned" else name)
+    latency = ms and LatencyEstimate(Interval(ms, 0.9 * ms, 1.1 * ms), (), "estimated", 1.0, 0.9, target)
     return Step(name, f"models/{name}.onnx", accuracy, accuracy, latency, "", 1000, 100, size_mb, 1.0, 1e-6, memory_mb, power_w)
 
 
@@ -47,4 +50,19 @@ FP32, PRUNED, INT8 = step("fp32", 0.9, 8.0, 4.0), step("pruned", 0.895, 6.0, 3.0
     ],
 )
 def test_recommended(steps, budget, name):
-    assert recommend(steps, budget) == name
+    assert recommend(steps, budget, "fp32") == name
+
+
+@pytest.mark.parametrize(
+    ("steps", "budget", "name"),
+    [
+        ([FP32, PRUNED, INT8], Budget(20.0), "int8"),
+        ([step("fp32", 0.9, None), step("pruned", 0.9, None), INT8], Budget(20.0), "int8"),
+        ([FP32, PRUNED, INT8], Budget(7.0), "pruned"),
+        ([step("fp32", 0.9, None), step("pruned", 0.9, None)], Budget(20.0), "fp32"),
+        ([step("fp32", 0.9, None), INT8], Budget(1.0), "int8"),
+    ],
+    ids=["though pruned is faster", "alone of known latency", "beyond the budget", "it could not be made", "all too slow"],
+)
+def test_the_precision_that_was_asked_for_leads(steps, budget, name):
+    assert recommend(steps, budget, "int8") == name

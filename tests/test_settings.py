@@ -81,7 +81,9 @@ def test_changed_leaves_what_is_not_given():
     assert (after.epochs, after.batch_size, after.learning_rate) == (0.5, 16, 0.1) and before.epochs == 3
 
 
-@pytest.mark.parametrize("wrong", [{"budget_ms": 0}, {"seed": -1}, {"picks": 0}, {"calibration_images": 8}, {"speed": 1}], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [{"budget_ms": 0}, {"seed": -1}, {"picks": 0}, {"calibration_images": 8}, {"threads": -1}, {"speed": 1}], ids=str
+)
 def test_wrong_settings_cannot_be_made(wrong):
     with pytest.raises(ValidationError):
         RunSettings(**{"device": "x", "budget_ms": 20, **wrong})
@@ -101,8 +103,19 @@ def test_limits_are_kept_and_a_run_that_knows_of_none_is_read(tmp_path):
         limited.refuse_change(SETTINGS)
     path.write_text('device = "jetson-nano"\nbudget_ms = 20.0\n[supernet]\nepochs = 6\n')
     old = RunSettings.read(path)
+    assert (old.runtime, old.precision, old.threads) == ("", "fp32", None)
     assert (old.max_size_mb, old.max_memory_mb, old.max_energy_mj) == (None, None, None)
     SETTINGS.refuse_change(old)
+
+
+def test_another_target_is_another_run(tmp_path):
+    asked = SETTINGS.model_copy(update={"runtime": "ncnn", "precision": "int8", "threads": 4})
+    asked.save(tmp_path / "settings.toml")
+    assert RunSettings.read(tmp_path / "settings.toml") == asked
+    with pytest.raises(
+        StudyError, match="runtime was '' and is now 'ncnn'; precision was 'fp32' and is now 'int8'; threads was None and is now 4"
+    ):
+        asked.refuse_change(SETTINGS)
 
 
 @pytest.mark.parametrize("name", ["max_size_mb", "max_memory_mb", "max_energy_mj"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nas.core.architecture import Architecture
 from nas.core.budget import Budget, Costs
-from nas.core.device import DeviceProfile
+from nas.core.device import DeviceProfile, RuntimeTarget
 from nas.core.latency import LatencyEstimate
 
 
@@ -68,7 +68,8 @@ class CandidateResult:
     """One distinct architecture that the search asked about. `accuracy` is None where the budget ruled it out.
 
     `size_mb` and `memory_mb` are predicted at the precision of the latencies, None in runs of version 0.1; `energy_mj` is
-    None where no power was measured.
+    None where no power was measured. `rejected_after` is the number of validation images after which its evaluation was
+    stopped, since others were better (0: it was not); `accuracy` is then that on these images alone.
     """
 
     id: str
@@ -84,6 +85,7 @@ class CandidateResult:
     size_mb: float | None = None
     memory_mb: float | None = None
     energy_mj: float | None = None
+    rejected_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class InputFormat:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A finished run.
+    """A finished run. `target` is what its candidates were priced for.
 
     `front` holds (pick id, step name) of the versions that nobody beats after compression, by validation accuracy and
     latency. `findings` are sentences a reader must know (a budget that binds nothing, operators not counted), and
@@ -107,6 +109,7 @@ class RunResult:
 
     name: str
     device: DeviceProfile
+    target: RuntimeTarget
     budget: Budget
     space: str
     data: str

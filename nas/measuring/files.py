@@ -5,7 +5,6 @@ last one writes them.
 """
 
 import tempfile
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,42 +55,31 @@ def write(spec: Spec, path: Path, target: RuntimeTarget, max_opset: int) -> None
 
     try:
         with tempfile.TemporaryDirectory(prefix="model-") as folder:
-            plain = Path(folder) / "plain.onnx"
-            _export(spec, plain, max_opset)
-            model = _quantized(plain, spec) if target.precision == "int8" else None
-            content = model.SerializeToString() if model is not None else plain.read_bytes()
+            content = _plain(spec, max_opset)
+            if target.precision == "int8":
+                plain = Path(folder) / "plain.onnx"
+                plain.write_bytes(content)
+                content = _quantized(plain, spec).SerializeToString()
     except (ExportError, ValidationError) as error:
         raise MeasurementError(f"{spec} cannot be written for {target}: {str(error).splitlines()[0]}") from error
     path.write_bytes(_tflite(content) if target.runtime == "litert" else content)
 
 
-def _export(spec: Spec, path: Path, max_opset: int) -> None:
-    """Writes `spec`, batch norms folded, as fp32 ONNX."""
-    import torch
+def _plain(spec: Spec, max_opset: int) -> bytes:
+    """`spec`, batch norms folded, as fp32 ONNX.
+
+    Raises:
+        ExportError: it cannot be expressed in that opset.
+    """
+    from nas.runtimes.onnxruntime import trace
 
     if isinstance(spec, NetworkSpec):
         from nas.network import Network
 
-        module: torch.nn.Module = Network(spec)
         shape = (1, spec.in_channels, spec.resolution, spec.resolution)
-    else:
-        module, shape = blocks.load(spec.kind).build(spec), (1, spec.in_channels, spec.in_height, spec.in_width)
-    with warnings.catch_warnings():
-        # the TorchScript-based exporter is deprecated, and ten times faster than its successor on a thousand blocks
-        warnings.filterwarnings("ignore", "You are using the legacy TorchScript-based ONNX export", DeprecationWarning)
-        warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
-        try:
-            torch.onnx.export(
-                module.eval(),
-                (torch.zeros(shape),),
-                str(path),
-                dynamo=False,
-                opset_version=max_opset,
-                input_names=["images"],
-                output_names=["logits"],
-            )
-        except (RuntimeError, torch.onnx.OnnxExporterError) as error:
-            raise MeasurementError(f"{spec} cannot be exported in ONNX opset {max_opset}: {str(error).splitlines()[0]}") from error
+        return trace(Network(spec).eval(), shape, max_opset, "the network").SerializeToString()
+    shape = (1, spec.in_channels, spec.in_height, spec.in_width)
+    return trace(blocks.load(spec.kind).build(spec).eval(), shape, max_opset, "the block").SerializeToString()
 
 
 def _quantized(path: Path, spec: Spec) -> "ModelProto":
@@ -103,9 +91,9 @@ def _quantized(path: Path, spec: Spec) -> "ModelProto":
     target = path.with_name("int8.onnx")
     quantize_for_speed(path, target)
     model = onnx.load(target)
-    kind = spec.kind if isinstance(spec, BlockSpec) else ""
     if isinstance(spec, BlockSpec):
-        _between_blocks(model, keep_input=kind == "conv", keep_output=kind == "head")
+        stem = spec.kind == "conv" and spec.kernel > 1
+        _between_blocks(model, keep_input=stem, keep_output=blocks.operators(spec)[-1].kind == "linear")
     return model
 
 

@@ -29,7 +29,7 @@ CHUNK = 40
 STREAM = 5
 """Chunks that are timed in one go: their files are written first, and one process of the agent times them."""
 
-NETWORK_PASSES = 3
+NETWORK_PASSES = 5
 """Least passes over whole networks: errors of blocks average out in a sum, each network's goes into the fit as it is."""
 
 ROUNDS = 4

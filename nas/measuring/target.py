@@ -52,7 +52,7 @@ def find(asked: Asked, host: Host, may_write: bool) -> Found:
         TargetMismatchError: the profile is for another version of the runtime than the device has.
         DeviceError: the device is another one than this machine but no place was given; or its profile is damaged.
     """
-    if (asked.device == THIS_MACHINE) != (asked.place == "local"):
+    if (Path(asked.device).stem == THIS_MACHINE) != (asked.place == "local"):
         raise DeviceError(
             f"{asked.device} cannot be measured at {asked.place}: {THIS_MACHINE!r} is this machine, any other device needs "
             "--target ssh://user@host (and --device a name for it)"
@@ -64,7 +64,7 @@ def find(asked: Asked, host: Host, may_write: bool) -> Found:
     opset = _opset(target.runtime_version)
     if path.exists():
         profile = hardware_profiles.load(asked.device)
-        opset = min(opset, profile.max_onnx_opset) if asked.device != THIS_MACHINE else profile.max_onnx_opset
+        opset = min(opset, profile.max_onnx_opset) if profile.name != THIS_MACHINE else profile.max_onnx_opset
         same = [each.target for each in profile.targets if _but_version(each.target) == _but_version(target)]
         if same and same[0] != target:
             raise TargetMismatchError(

@@ -62,5 +62,5 @@ def stage_of(slot: str) -> str:
 
 def _depth(slot: str) -> tuple[int, tuple[int, ...]]:
     """Sorts slots in the order in which an image passes them: "stage2_layer10" after "stage2_layer9"."""
-    ends = {"overhead": 0, "stem": 1, "head": 3}
-    return ends.get(slot, 2), tuple(int(number) for number in re.findall(r"\d+", slot))
+    ends = {"overhead": 0, "stem": 1, "stem_pool": 2, "last_conv": 4, "head": 5}
+    return ends.get(slot, 3), tuple(int(number) for number in re.findall(r"\d+", slot))

@@ -63,7 +63,6 @@ def search_origin(result: RunResult) -> str:
     """Origin of the candidates' latencies: that of the target which the search was priced with."""
     for pick in result.picks:
         for step in pick.steps:
-            if step.name == "fp32" and step.latency is not None:
+            if step.latency is not None and step.latency.target == result.target:
                 return step.latency.origin
-    fp32 = [target.origin for target in result.device.targets if target.target.precision == "fp32"]
-    return (fp32 or [target.origin for target in result.device.targets] or ["estimated"])[0]
+    return next((profile.origin for profile in result.device.targets if profile.target == result.target), "estimated")

@@ -51,6 +51,7 @@ def pareto_json(result: RunResult) -> JsonObject:
         "name": result.name,
         "device": result.device.name,
         "device_title": result.device.title,
+        "target": dataclasses.asdict(result.target),
         "budget": dataclasses.asdict(result.budget),
         "answer": best.pick.architecture.id if best else None,
         "picks": [_pick(result, shown) for shown in ranked(result)],
@@ -73,6 +74,7 @@ def pareto_json(result: RunResult) -> JsonObject:
         "candidates": {
             "distinct": len(result.candidates),
             "evaluated": sum(candidate.accuracy is not None for candidate in result.candidates),
+            "stopped_early": sum(candidate.rejected_after > 0 for candidate in result.candidates),
             "feasible": sum(candidate.feasible for candidate in result.candidates),
         },
     }

@@ -166,6 +166,8 @@ def _versions(name: str, shown: Sequence[Headline]) -> Figure:
 
 def _hover(candidate: CandidateResult, origin: str) -> str:
     accuracy = "accuracy not evaluated" if candidate.accuracy is None else f"{words.percent(candidate.accuracy)} with shared weights"
+    if candidate.rejected_after:
+        accuracy += f" on the first {candidate.rejected_after} images, then stopped: another is better"
     spread = f"{words.milliseconds(candidate.latency_low_ms)} to {words.milliseconds(candidate.latency_high_ms)}"
     layers = escape(candidate.description).replace(" | ", "<br>")
     return (

@@ -46,7 +46,7 @@ def _worth(result: RunResult) -> "Table":
     ship = f"* ship first: {best.step.model}" if best else "no pick is known to be within the budget"
     table = Table(
         title=Text(f"{len(result.picks)} picks for {result.device.name} within {words.limits(result.budget)}"),
-        caption=Text(f"accuracy on test images, bounds in ms\n{ship}"),
+        caption=Text(f"searched for {result.target}\naccuracy on test images, bounds in ms\n{ship}"),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )

@@ -12,6 +12,7 @@ from nas.runtimes import Array, Runtime, write
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from torch.nn import Module
 
     from nas.network import Network
 
@@ -39,7 +40,8 @@ def export(network: "Network", path: Path, max_opset: int) -> None:
     if max_opset < OLDEST_OPSET:
         raise ExportError(f"{path.name} cannot be expressed in ONNX opset {max_opset}; {OLDEST_OPSET} is the oldest that can be written")
     opset = min(max_opset, NEWEST_OPSET)
-    model = _any_batch(_trace(network, path, opset), path)
+    shape = (_TRACED_BATCH, network.spec.in_channels, network.spec.resolution, network.spec.resolution)
+    model = _any_batch(trace(network, shape, opset, path.name), path)
     _check(model, path, opset)
     write(path, model.SerializeToString())
 
@@ -64,11 +66,15 @@ def run(path: Path, images: Array, threads: int, batch_size: int) -> Array:
         raise ExportError(f"ONNX Runtime cannot run {path} on images of shape {images.shape}: {_first_line(error)}") from error
 
 
-def _trace(network: "Network", path: Path, opset: int) -> "ModelProto":
+def trace(module: "Module", shape: tuple[int, ...], opset: int, name: str) -> "ModelProto":
+    """`module`, in evaluation mode, as an ONNX graph from "images" of exactly `shape` to "logits", batch norms folded.
+
+    Raises:
+        ExportError: it cannot be expressed in `opset`; the message begins with `name`.
+    """
     import onnx
     import torch
 
-    images = torch.zeros(_TRACED_BATCH, network.spec.in_channels, network.spec.resolution, network.spec.resolution)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # The TorchScript-based exporter is deprecated, and ten times faster than its successor (0.2 against 3 s).
@@ -76,8 +82,8 @@ def _trace(network: "Network", path: Path, opset: int) -> "ModelProto":
         warnings.filterwarnings("ignore", "The feature will be removed", DeprecationWarning)
         try:
             torch.onnx.export(
-                network,
-                (images,),
+                module,
+                (torch.zeros(shape),),
                 buffer,  # type: ignore[arg-type]  # this exporter takes buffers, which the annotation leaves out
                 dynamo=False,
                 opset_version=opset,
@@ -85,7 +91,7 @@ def _trace(network: "Network", path: Path, opset: int) -> "ModelProto":
                 output_names=["logits"],
             )
         except (RuntimeError, torch.onnx.OnnxExporterError) as error:
-            raise ExportError(f"{path.name} cannot be expressed in ONNX opset {opset}: {_first_line(error)}") from error
+            raise ExportError(f"{name} cannot be expressed in ONNX opset {opset}: {_first_line(error)}") from error
     return onnx.load_from_string(buffer.getvalue())
 
 

@@ -150,6 +150,16 @@ def told(folder: Path) -> list[dict]:
         (["--device", "jetson-nano", "--budget", "20ms", "--strategy", "magic"], 2, ["no strategy is named 'magic'"]),
         (["--device", "jetson-nano", "--budget", "20ms", "--executor", "slurm"], 2, ["no executor is named 'slurm'"]),
         (["--device", "jetson-nano", "--budget", "20ms", "--trials", "0"], 2, ["trials"]),
+        (
+            ["--device", "jetson-nano", "--budget", "20ms", "--precision", "int8"],
+            2,
+            ["jetson-nano has no latencies for int8, only for: jetson-nano tensorrt"],
+        ),
+        (
+            ["--device", "jetson-nano", "--budget", "20ms", "--runtime", "ncnn", "--threads", "3"],
+            2,
+            ["no latencies for ncnn fp32 3 thread(s)"],
+        ),
         (["--device", "jetson-nano", "--budget", "20ms", "--max-size", "4"], 2, ["the unit is missing", "4MB, 512kB or 4MiB"]),
         (["--device", "jetson-nano", "--budget", "20ms", "--max-size", "50kB"], 3, ["below the smallest network", "Give --max-size"]),
         (["--device", "jetson-nano", "--budget", "20ms", "--max-memory", "10kB"], 3, ["below the least demanding", "Give --max-memory"]),

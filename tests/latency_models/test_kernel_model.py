@@ -17,7 +17,7 @@ from nas.core.operators import KINDS, Operator, convolution, depthwise, elementw
 from nas.core.space import make_divisible
 
 PROFILE = hardware_profiles.load("jetson-nano")
-MODELS = {f"{target.target.runtime} {target.target.threads}": kernel_model.PLUGIN(PROFILE, target) for target in PROFILE.targets}
+MODELS = {f"{target.target.runtime} {target.target.threads}": kernel_model.PLUGIN(PROFILE, target, "") for target in PROFILE.targets}
 NANO = MODELS["tensorrt 0"]
 SPACE = search_spaces.load("mobile_shuffle_32")
 
@@ -159,13 +159,17 @@ def test_a_network_is_the_sum_of_its_parts_and_says_where_it_comes_from():
         ("add", Cover("add")),
         ("dense k2-7 s1", Cover("dense", (2, 7), (1, 1))),
         ("pointwise c64-512", Cover("pointwise", channels=(64, 512))),
+        ("activation hard_swish", Cover("activation", activation="hard_swish")),
     ],
 )
 def test_covers_are_read(text, cover):
     assert parse_cover(text) == cover
 
 
-@pytest.mark.parametrize("text", ["", "convolution", "dense k", "dense k3 k5", "dense 3", "dense k3-"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "convolution", "dense k", "dense k3 k5", "dense 3", "dense k3-", "dense relu", "activation hard_swis", "activation relu gelu"],
+)
 def test_a_cover_that_is_not_one_is_named(text):
     with pytest.raises(DeviceError, match="wanted is a kind and ranges"):
         parse_cover(text)
@@ -185,7 +189,7 @@ def test_damaged_parameters_are_named(change, complaint):
     target = next(target for target in PROFILE.targets if target.target.runtime == "tensorrt")
     damaged = dataclasses.replace(target, parameters={**target.parameters, **change})
     with pytest.raises((DeviceError, UnknownNameError), match=complaint):
-        kernel_model.PLUGIN(PROFILE, damaged)
+        kernel_model.PLUGIN(PROFILE, damaged, "")
 
 
 def test_results_and_profile_are_of_the_same_fit():

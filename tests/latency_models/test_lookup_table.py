@@ -14,6 +14,7 @@ from latency_models.lookup_table import LookupTable, from_profile
 from nas.core.device import HeldOutError, Provenance
 from nas.core.errors import DeviceError, TargetMismatchError
 from nas.core.latency import combine, estimate
+from nas.core.operators import convolution
 from search_spaces.blocks import operators, weights
 
 SPACE = search_spaces.load("mobile_shuffle_32")
@@ -46,6 +47,14 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     _, path = write(tmp_path)
     assert table_file.read(path) == TABLE
     assert path.name == "local.onnxruntime.fp32.1t.csv" and path.read_text().startswith("# machine = ")
+
+
+def test_an_operator_far_larger_than_any_like_it_in_the_table_has_wider_bounds(tmp_path):
+    model = latency_models.load(write(tmp_path)[0])
+    stem = next(operator for operator in operators(BLOCKS[0]) if operator.kind == "dense")
+    like, unlike = model.operator(stem), model.operator(convolution(64, 64, 3, 1, 56, 56, "relu"))
+    narrow, wide = (price.interval.high_ms / price.interval.low_ms for price in (like, unlike))
+    assert unlike.interval.ms > like.interval.ms and wide == pytest.approx(4 * narrow)
 
 
 def test_a_space_whose_networks_were_measured_has_a_calibration_of_its_own(tmp_path):

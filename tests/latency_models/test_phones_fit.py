@@ -11,6 +11,7 @@ import search_spaces
 from experiments import fit_phones
 from latency_models import extremes
 from latency_models.importers import public_networks
+from nas.core.operators import Operator
 from tests import shared_data
 
 DEVICES = tuple(fit_phones.SOURCES)
@@ -87,6 +88,27 @@ def test_more_work_takes_longer(name):
     assert sizes[0] == min(sizes) and sizes[-1] == max(sizes)
     assert ms("mobilenet_v3_small") < ms("mobilenet_v3_large") < ms("efficientnet_b0")
     assert ms("mobilenet_v3_large_minimalistic") < ms("mobilenet_v3_large")
+
+
+def test_the_note10_was_never_seen_to_compute_an_exponential():
+    """Its source has h-swish and hard sigmoids alone: swish has the wide bounds of a guess, and counts as none of the measured."""
+    model = latency_models.load(hardware_profiles.load("galaxy-note10"))
+
+    def price(name):
+        return model.operator(Operator("activation", 64, 64, 1, 1, 28, 28, name))
+
+    for name in ("hard_swish", "hard_sigmoid"):
+        found = price(name)
+        assert found.covered_ms == found.interval.ms > 0
+    swish = price("swish")
+    assert swish.covered_ms == 0 and swish.interval.high_ms == pytest.approx(2 * swish.interval.ms)
+    assert swish.interval.ms > price("hard_swish").interval.ms
+
+
+def test_profiles_cover_what_the_script_writes():
+    for name, covers in fit_phones.COVERS.items():
+        (found,) = (one for one in hardware_profiles.load(name).targets if one.target.runtime == fit_phones.RUNTIMES[name])
+        assert list(found.parameters["covers"]) == covers
 
 
 def test_names_of_paddle_networks():

@@ -16,8 +16,8 @@ from nas.measuring.job import FULL, Job, measure
 from tests.measuring.fakes import PLAN, THIS, TINY, FakeHost
 
 BLOCKS = TINY.unique_blocks(1, 4)
-TIMINGS = 2 * len(BLOCKS) + 3 * 5
-"""Two passes over the blocks, three over the whole networks."""
+TIMINGS = 2 * len(BLOCKS) + measuring.NETWORK_PASSES * 5
+"""Two passes over the blocks, more over the five whole networks."""
 HALF = -(-TIMINGS // 2)
 
 
@@ -113,7 +113,7 @@ def test_blocks_that_another_space_has_too_are_measured_once(job, no_files):
     measure(second, host, at)
     table = table_file.read(job.table)
     new = set(other.unique_blocks(1, 4)) - set(BLOCKS)
-    assert len(host.timed) == 2 * len(new) + 3 * 5 + 2
+    assert len(host.timed) == 2 * len(new) + measuring.NETWORK_PASSES * 5 + 2
     assert [fit.space for fit in table.head.fits] == sorted((job.space.key, other.key))
     assert set(BLOCKS) | new == set(table.rows)
     assert {network.space for network in table.head.networks} == {TINY.key, other.key} and len(table.head.networks) == 10

@@ -122,6 +122,7 @@ def sample(device: DeviceProfile = NANO, budget_ms: float = 10.0, count: int = 6
     return RunResult(
         name=f"{device.name}-{budget_ms:g}ms",
         device=device,
+        target=fp32.target,
         budget=Budget(budget_ms),
         space=space.key,
         data="fashion-mnist (embedded, 5,000 images)",
@@ -184,6 +185,7 @@ def tiny() -> RunResult:
     return RunResult(
         name="tiny",
         device=LOCAL,
+        target=LOCAL.targets[0].target,
         budget=Budget(5.0),
         space="tiny@00000000",
         data="two classes",

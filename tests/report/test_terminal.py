@@ -26,6 +26,7 @@ def test_every_pick_with_its_origin_in_80_columns() -> None:
     assert all(pick.architecture.id in text for pick in result.picks)
     assert text.count("measured") == 12 and text.count("not measured") == 6 and "…" not in text
     assert max(map(len, text.splitlines())) <= 80
+    assert f"searched for {result.target}" in text
 
 
 def test_marks_the_one_to_ship() -> None:
