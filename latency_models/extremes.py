@@ -58,7 +58,7 @@ class _Bound:
     def __init__(self, space: SearchSpace, model: LatencyModel, in_channels: int, classes: int) -> None:
         self.per_mb = model.spill.per_mb.high_ms
         self._space, self._model, self._size = space, model, (in_channels, classes)
-        self._values = BlockValues.of(space, self._block, in_channels, classes)
+        self._values = BlockValues.of(space, self._block, "sum", in_channels, classes)
 
     def extreme(self, ms_per_mb: float, pick: Callable[..., Any]) -> Architecture:
         """The network that `pick` picks if every megabyte of weights cost `ms_per_mb`."""
@@ -86,12 +86,12 @@ def least(space: SearchSpace, cost: Cost, combine: Combine, in_channels: int, cl
     Raises:
         NasError: whatever `cost` raises.
     """
-    return _optimum(space, BlockValues.of(space, cost, in_channels, classes), combine, np.argmin)
+    return _optimum(space, BlockValues.of(space, cost, combine, in_channels, classes), combine, np.argmin)
 
 
 def greatest(space: SearchSpace, cost: Cost, combine: Combine, in_channels: int, classes: int) -> Architecture:
     """The network of `space` whose blocks' costs have the greatest sum ("sum") or the greatest maximum ("max"), as `least`."""
-    return _optimum(space, BlockValues.of(space, cost, in_channels, classes), combine, np.argmax)
+    return _optimum(space, BlockValues.of(space, cost, combine, in_channels, classes), combine, np.argmax)
 
 
 def _optimum(space: SearchSpace, costs: BlockValues, combine: Combine, pick: Callable[..., Any]) -> Architecture:

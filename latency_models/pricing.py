@@ -51,7 +51,8 @@ class BlockValues:
 
     `stem` is (resolutions, ...), `first[s]` the first layer of stage `s`: (resolutions, widths before, widths, choices, ...),
     `inner[s]` any later layer of it, all alike: (resolutions, widths, choices, ...) with no choices where the stage has no
-    later layer, and `head` (resolutions, widths of the last stage, ...).
+    later layer, and `head` (resolutions, widths of the last stage, ...). Stem and head are all blocks before and after the
+    stages, combined.
     """
 
     stem: Floats
@@ -60,16 +61,18 @@ class BlockValues:
     head: Floats
 
     @classmethod
-    def of(cls, space: SearchSpace, value: BlockValue, in_channels: int, classes: int) -> "BlockValues":
+    def of(cls, space: SearchSpace, value: BlockValue, combine: Combine, in_channels: int, classes: int) -> "BlockValues":
         """The values of all blocks of `space`; `value` is asked once for each distinct block.
 
         Raises:
-            NasError: whatever `value` raises, such as a DeviceError where a table lacks the block.
+            NasError: whatever `value` raises, such as a DeviceError where a table lacks the block, and an UnknownNameError for
+                another `combine`.
         """
+        join, _ = way(combine)
         known = {block: np.asarray(value(block), dtype=np.float64) for block in space.unique_blocks(in_channels, classes)}
-        stems = [space.stem(in_channels, resolution) for resolution in space.resolutions]
-        shape = known[stems[0]].shape
-        sizes = [stem.out_height for stem in stems]
+        beginnings = [[block for _, block in space.beginning(in_channels, resolution)] for resolution in space.resolutions]
+        shape = known[beginnings[0][0]].shape
+        sizes = [blocks[-1].out_height for blocks in beginnings]
         before: tuple[int, ...] = (space.stem_width,)
         first, inner = [], []
         for s, stage in enumerate(space.stages):
@@ -80,8 +83,10 @@ class BlockValues:
             choices = stage.choices if max(stage.depths) > 1 else ()
             layers = [known[space.layer(s, 1, choice, c, c, size)] for size, c, choice in itertools.product(sizes, before, choices)]
             inner.append(np.reshape(layers, (len(sizes), len(before), len(choices), *shape)))
-        heads = [[known[space.head(width, size, classes)] for width in before] for size in sizes]
-        return cls(np.array([known[stem] for stem in stems]), tuple(first), tuple(inner), np.array(heads))
+        endings = [[[block for _, block in space.ending(width, size, classes)] for width in before] for size in sizes]
+        stems = np.array([join.reduce([known[block] for block in blocks]) for blocks in beginnings])
+        heads = np.array([[join.reduce([known[block] for block in blocks]) for blocks in row] for row in endings])
+        return cls(stems, tuple(first), tuple(inner), heads)
 
     def weighted(self, weights: Sequence[float]) -> "BlockValues":
         """Single numbers in place of as many as there are `weights`: their sum, each times its weight."""
@@ -111,7 +116,7 @@ class GeneTable:
             NasError: whatever `value` raises, and an UnknownNameError for another `combine`.
         """
         join, nothing = way(combine)
-        values = BlockValues.of(space, value, in_channels, classes)
+        values = BlockValues.of(space, value, combine, in_channels, classes)
         shape = values.stem.shape[1:]
         firsts = list(values.first)
         firsts[0] = join(firsts[0], values.stem[:, None, None, None])

@@ -1,4 +1,4 @@
-"""`python -m nas.price`: the latency of any ONNX file on a device, with an interval and a line for each operator."""
+"""`python -m nas.price`: the latency of any ONNX file or known network on a device, with an interval and a line for each operator."""
 
 import json
 from collections.abc import Sequence
@@ -23,6 +23,9 @@ TOP = 15
 
 NAME_LENGTH = 24
 """Characters of a node's name that are shown: its end; the JSON has all."""
+
+KNOWN, KNOWN_SIZE = "known:", 224
+"""What stands before the name of a known network, and its rows and columns in pixels if nothing else is asked for."""
 
 SHOWN_UNKNOWN = 10
 """Nodes without a price that are named in the text; the JSON names all."""
@@ -56,10 +59,13 @@ class Price:
 
 @app.command(
     epilog="Examples: python -m nas.price model.onnx --device jetson-nano · python -m nas.price model.onnx --device jetson-nano --all · "
-    "python -m nas.price model.onnx --device pixel-1 --threads 1 --input-size 224 --json"
+    "python -m nas.price model.onnx --device pixel-1 --threads 1 --input-size 224 --json · "
+    "python -m nas.price known:mobilenet_v2 --device jetson-nano"
 )
 def main(
-    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The ONNX file, of any exporter.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="An ONNX file, of any exporter, or a published network, such as known:mobilenet_v2.")
+    ],
     device: Annotated[str, typer.Option(help="Device: a name (python -m nas.devices lists them) or a path to a .toml file.")],
     runtime: Annotated[str, typer.Option(help="Runtime on the device, such as tensorrt; its first one if not given.")] = "",
     precision: Annotated[str, typer.Option(help="Numbers to compute with: fp32, fp16 or int8, whatever those in the file are.")] = "fp32",
@@ -72,7 +78,8 @@ def main(
 
     Operators are fused as runtimes do and priced from what was measured on the device. Coverage is the share that rests on
     measurements; the rest is extrapolated and widens the interval. Operators without a price are named, and make the
-    latency a lower bound. Nothing is run, and weights are not read.
+    latency a lower bound. Nothing is run, and weights are not read. A known network is priced at 224 px unless --input-size
+    says otherwise, and up to 64 px without its first two halvings of the picture, as is usual on small images.
     """
     import hardware_profiles
     import latency_models
@@ -80,14 +87,35 @@ def main(
     profile = hardware_profiles.load(device)
     found = latency_models.load(profile, precision=precision, runtime=runtime, threads=threads)
 
-    from latency_models import onnx_graph
-
-    network = onnx_graph.read(model, input_size)
+    network = read(model, input_size)
     answer = price(network, found)
     if as_json:
         typer.echo(json.dumps(facts(answer, found, profile, model), indent=2))
     else:
         _show(answer, found, profile, model, show_all)
+
+
+def read(model: Path, input_size: int | None) -> "OnnxNetwork":
+    """The operators of an ONNX file, or of a known network ("known:mobilenet_v2"), for one image.
+
+    `input_size` is the image's rows and columns where the file leaves them open, or those of a known network.
+
+    Raises:
+        ModelFileError: not an ONNX file, damaged, of another batch, or the image's size is open; the message says what to do.
+        UnknownNameError: there is no known network of that name; the message names the nearest.
+    """
+    from latency_models import onnx_graph
+
+    if not str(model).startswith(KNOWN):
+        return onnx_graph.read(model, input_size)
+
+    from search_spaces import blocks, known
+
+    spec = known.load(str(model).removeprefix(KNOWN), resolution=input_size or KNOWN_SIZE)
+    placed = [(f"{slot} {block.kind}", one) for slot, block in zip(spec.slots, spec.blocks, strict=True) for one in blocks.operators(block)]
+    names, operators = zip(*placed, strict=True)
+    shape = (1, spec.in_channels, spec.resolution, spec.resolution)
+    return onnx_graph.OnnxNetwork(operators, names, (), (("images", shape),), "fp32")
 
 
 def price(network: "OnnxNetwork", model: "LatencyModel") -> Price:

@@ -2,21 +2,26 @@
 
 A block is run by `torch.func.functional_call` over a plain module without weights of its own, given views of the
 shared tensors; extraction copies the same views into a stand-alone `Network`. Both run the same operators on the same
-numbers, so they agree exactly. Nothing is stored on layers and no active setting exists.
+numbers, so they agree exactly. Nothing is stored on layers and no active setting exists. Where the space says so, a
+smaller depthwise kernel is not only a view of the larger one but a learned linear map of it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
 
 from nas.core.network import BlockSpec, NetworkSpec
 from nas.core.space import SearchSpace
 from nas.network import Network, batch_norms, channels_last
 from search_spaces import blocks
+
+After = Callable[[BlockSpec, Tensor, Tensor], Tensor]
+"""From a block, what it took and what it gave to what the next one takes."""
 
 
 def crop(shared: Tensor, shape: torch.Size) -> Tensor:
@@ -28,6 +33,23 @@ def crop(shared: Tensor, shape: torch.Size) -> Tensor:
         if size != full:
             shared = shared.narrow(axis, (full - size) // 2 if axis >= 2 else 0, size)
     return shared
+
+
+def transform_name(weight: str, larger: int) -> str:
+    """State name of the matrix that makes the depthwise kernel `weight` of `larger` pixels one of two pixels less."""
+    return f"{weight.removesuffix('weight')}{larger}to{larger - 2}_matrix"
+
+
+def transformed(kernels: Tensor, size: int, state: Mapping[str, Tensor], name: str) -> Tensor:
+    """Depthwise kernels (channels, 1, k, k) made `size` pixels wide, two at a time: the middle, times a matrix of `state`.
+
+    Source: Cai et al. 2020, Once-for-All, section 3.3 and figure 4; a matrix is ((k - 2)^2, (k - 2)^2) and all channels share it.
+    """
+    channels = len(kernels)
+    for larger in range(kernels.shape[-1], size, -2):
+        middle = kernels[:, :, 1:-1, 1:-1].reshape(channels, -1)
+        kernels = functional.linear(middle, state[transform_name(name, larger)]).view(channels, 1, larger - 2, larger - 2)
+    return kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +89,20 @@ class Supernet(nn.Module):
             for norm in batch_norms(block):
                 norm.track_running_stats = False
                 norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+            if space.kernel_transforms:
+                _add_transforms(block)
             self.get_submodule(slot).add_module(kind, block)
 
-    def forward(self, images: Tensor, network: NetworkSpec) -> Tensor:
+    def forward(self, images: Tensor, network: NetworkSpec, after: After | None = None) -> Tensor:
         """Logits (n, classes) of `network` on normalised images (n, c, resolution, resolution), in training mode.
 
-        Batch norms use the statistics of this batch. Gradients flow into the crops.
+        Batch norms use the statistics of this batch. Gradients flow into the crops. `after` may change what a block gives.
         """
         for slot, spec in zip(network.slots, network.blocks, strict=True):
             template = _template(_without_size(spec), str(images.device))
             weights = dict(self._crops(slot, spec.kind, template.shapes))
-            images = functional_call(template.module, {**weights, **template.scratch}, (images,))
+            given = functional_call(template.module, {**weights, **template.scratch}, (images,))
+            images = after(spec, images, given) if after else given
         return images
 
     @torch.no_grad()
@@ -96,9 +121,21 @@ class Supernet(nn.Module):
         return extracted.eval()
 
     def _crops(self, slot: str, kind: str, shapes: Mapping[str, torch.Size]) -> Iterator[tuple[str, Tensor]]:
-        shared = dict(self.get_submodule(f"{slot}.{kind}").named_parameters())
+        shared: dict[str, Tensor] = dict(self.get_submodule(f"{slot}.{kind}").named_parameters())
         for name, shape in shapes.items():
-            yield name, crop(shared[name], shape)
+            full = shared[name]
+            if self.space.kernel_transforms and len(shape) == 4 and shape[-1] < full.shape[-1]:
+                full = transformed(full[: shape[0]], shape[-1], shared, name)
+            yield name, crop(full, shape)
+
+
+def _add_transforms(block: nn.Module) -> None:
+    """Gives every depthwise convolution of `block` its matrices, at first those of a plain crop."""
+    for name, weight in list(block.named_parameters()):
+        if weight.ndim == 4 and weight.shape[1] == 1:
+            for larger in range(weight.shape[-1], 3, -2):
+                layer, _, matrix = transform_name(name, larger).rpartition(".")
+                block.get_submodule(layer).register_parameter(matrix, nn.Parameter(torch.eye((larger - 2) ** 2)))
 
 
 @lru_cache(maxsize=65_536)

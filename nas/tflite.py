@@ -10,137 +10,16 @@ time. Batch norms are expected to be folded already, as the exporter does. Files
 """
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nas.core.errors import ExportError
+from nas.tflite_writer import Array, Writer, channels_last
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
-
-Array = np.ndarray[Any, Any]
-Shape = tuple[int, ...]
-
-_SCHEMA_VERSION, _IDENTIFIER, _ALIGNMENT = 3, b"TFL3", 16
-
-
-@dataclass(frozen=True, slots=True)
-class _Buffer:
-    """Bytes of a constant, aligned as LiteRT's kernels expect (the generated class cannot align)."""
-
-    data: bytes
-
-    def Pack(self, builder: Any) -> int:
-        """Writes itself; the name is the generated code's."""
-        from ai_edge_litert import schema_py_generated as schema
-
-        vector = None
-        if self.data:
-            builder.Prep(_ALIGNMENT, len(self.data))
-            vector = builder.CreateByteVector(self.data)
-        schema.BufferStart(builder)
-        if vector is not None:
-            schema.BufferAddData(builder, vector)
-        offset: int = schema.BufferEnd(builder)
-        return offset
-
-
-class _Writer:
-    """The file while it grows: tensors by ONNX name, operators in order."""
-
-    def __init__(self, model: "ModelProto") -> None:
-        from ai_edge_litert import schema_py_generated as schema
-        from onnx import numpy_helper
-
-        self.schema = schema
-        graph = model.graph
-        self.constants: dict[str, Array] = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-        self.shapes = _shapes(model)
-        self.uses = Counter(name for node in graph.node for name in node.input) + Counter(value.name for value in graph.output)
-        self.producer: dict[str, Any] = {}  # the LiteRT operator that made an ONNX value
-        self.indices: dict[str, int] = {}
-        self.tensors: list[Any] = []
-        self.buffers = [_Buffer(b"")]  # the first one stands for "no data"
-        self.operators: list[Any] = []
-        self.codes: dict[tuple[int, int], int] = {}
-
-    def value(self, name: str) -> int:
-        """Index of the tensor of an ONNX value, which is made if it is new."""
-        if name not in self.indices:
-            constant = self.constants.get(name)
-            shape = channels_last(self.shapes.get(name, ()))
-            self.indices[name] = self._tensor(name, shape, np.float32, 0) if constant is None else self.constant(constant, name)
-        return self.indices[name]
-
-    def constant(self, values: Any, name: str) -> int:
-        """Index of a tensor with these values, already in LiteRT's order of axes."""
-        array = np.ascontiguousarray(values)
-        self.buffers.append(_Buffer(array.tobytes()))
-        return self._tensor(name, array.shape, array.dtype.type, len(self.buffers) - 1)
-
-    def change(self, index: int, change: Callable[[Array], Array]) -> None:
-        """Puts `change` of its float32 values into the constant tensor `index`."""
-        tensor = self.tensors[index]
-        values = np.frombuffer(self.buffers[tensor.buffer].data, np.float32).reshape(tensor.shape)
-        self.buffers[tensor.buffer] = _Buffer(change(values).astype(np.float32).tobytes())
-
-    def add(self, code: str, inputs: list[int], outputs: list[str], options: str = "", version: int = 1, **fields: Any) -> None:
-        """Appends an operator; `options` names its table in the schema, `fields` what stands in it."""
-        schema, operator = self.schema, self.schema.OperatorT()
-        key = (getattr(schema.BuiltinOperator, code), version)
-        operator.opcodeIndex = self.codes.setdefault(key, len(self.codes))
-        operator.inputs, operator.outputs = inputs, [self.value(name) for name in outputs]
-        if options:
-            operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
-            operator.builtinOptions = getattr(schema, f"{options}T")()
-            for field, value in fields.items():
-                setattr(operator.builtinOptions, field, value)
-        self.operators.append(operator)
-        self.producer |= dict.fromkeys(outputs, operator)
-
-    def alone(self, name: str) -> Any:
-        """The operator that made the ONNX value, if nothing but the node in hand reads it and it has no activation yet."""
-        operator = self.producer.get(name)
-        if operator is None or self.uses[name] != 1 or getattr(operator.builtinOptions, "fusedActivationFunction", True):
-            return None
-        return operator
-
-    def alias(self, name: str, source: str) -> None:
-        """Lets the ONNX value `name` be the tensor of `source`."""
-        self.indices[name] = self.value(source)
-        self.producer[name] = self.producer.get(source)
-
-    def bytes(self, inputs: list[str], outputs: list[str]) -> bytes:
-        """The whole file."""
-        import flatbuffers
-
-        schema = self.schema
-        graph, model = schema.SubGraphT(), schema.ModelT()
-        graph.name = "main"
-        graph.inputs, graph.outputs = [self.value(name) for name in inputs], [self.value(name) for name in outputs]
-        graph.tensors, graph.operators = self.tensors, self.operators
-        model.version, model.description = _SCHEMA_VERSION, "channels last"
-        model.subgraphs, model.buffers, model.operatorCodes = [graph], self.buffers, []
-        for builtin, version in self.codes:
-            code = schema.OperatorCodeT()
-            code.builtinCode, code.deprecatedBuiltinCode, code.version = builtin, min(builtin, 127), version
-            model.operatorCodes.append(code)
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(model.Pack(builder), _IDENTIFIER)
-        return bytes(builder.Output())
-
-    def _tensor(self, name: str, shape: Shape, kind: type, buffer: int) -> int:
-        tensor = self.schema.TensorT()
-        types: dict[type, int] = {np.float32: self.schema.TensorType.FLOAT32, np.int32: self.schema.TensorType.INT32}
-        tensor.name, tensor.shape, tensor.type, tensor.buffer, tensor.hasRank = name, list(shape), types[kind], buffer, True
-        if not buffer and len(shape) > 1:
-            tensor.shapeSignature = [-1, *shape[1:]]
-        self.tensors.append(tensor)
-        return len(self.tensors) - 1
 
 
 def convert(model: "ModelProto") -> bytes:
@@ -150,7 +29,7 @@ def convert(model: "ModelProto") -> bytes:
         ExportError: an operator has no counterpart here, or LiteRT is not installed.
     """
     require()
-    writer = _Writer(model)
+    writer = Writer(model)
     inputs = [value.name for value in model.graph.input if value.name not in writer.constants]
     for name in inputs:
         writer.value(name)
@@ -175,31 +54,9 @@ def require() -> None:
         ) from error
 
 
-def channels_last(shape: Shape) -> Shape:
-    """`shape` with its last two axes moved behind the first, if it has four or more."""
-    return (shape[0], *shape[-2:], *shape[1:-2]) if len(shape) >= 4 else tuple(shape)
-
-
 def _axis(axis: int, rank: int) -> int:
     """Where the ONNX axis stands in LiteRT's order."""
     return channels_last(tuple(range(rank))).index(axis % rank)
-
-
-def _shapes(model: "ModelProto") -> dict[str, Shape]:
-    """Shapes of all values, in ONNX's order, for a batch of one."""
-    import onnx
-
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
-    for value in fixed.graph.input:
-        if value.type.tensor_type.shape.dim:
-            value.type.tensor_type.shape.dim[0].dim_value = 1
-    del fixed.graph.value_info[:]
-    for value in fixed.graph.output:
-        value.type.tensor_type.ClearField("shape")
-    graph = onnx.shape_inference.infer_shapes(fixed, data_prop=True).graph
-    values = (*graph.input, *graph.value_info, *graph.output)
-    return {value.name: tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim) for value in values}
 
 
 def _attributes(node: "NodeProto", **defaults: Any) -> dict[str, Any]:
@@ -212,13 +69,13 @@ def _refused(node: "NodeProto", why: str) -> ExportError:
     return ExportError(f"{node.name or node.op_type} cannot be written as .tflite: {why}")
 
 
-def _constant(writer: _Writer, node: "NodeProto") -> None:
+def _constant(writer: Writer, node: "NodeProto") -> None:
     from onnx import numpy_helper
 
     writer.constants[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
 
 
-def _identity(writer: _Writer, node: "NodeProto") -> None:
+def _identity(writer: Writer, node: "NodeProto") -> None:
     (given,), (made,) = node.input, node.output
     if given in writer.constants:
         writer.constants[made] = writer.constants[given]
@@ -227,7 +84,7 @@ def _identity(writer: _Writer, node: "NodeProto") -> None:
         writer.alias(made, given)
 
 
-def _conv(writer: _Writer, node: "NodeProto") -> None:
+def _conv(writer: Writer, node: "NodeProto") -> None:
     """CONV_2D, or DEPTHWISE_CONV_2D where each channel has one kernel of its own; a PAD before it where "same" is another.
 
     torch pads both sides alike; "SAME" puts the odd pixel of a stride of 2 behind. XNNPACK fuses the PAD into the convolution.
@@ -236,22 +93,12 @@ def _conv(writer: _Writer, node: "NodeProto") -> None:
     found = _attributes(node, group=1, dilations=[1, 1], strides=[1, 1], pads=[0, 0, 0, 0], auto_pad=b"NOTSET")
     if weights.ndim != 4 or found["auto_pad"] != b"NOTSET":
         raise _refused(node, "only convolutions of images with explicit padding are known")
-    _, channels, rows, columns = writer.shapes[given]
-    (dilation_h, dilation_w), (stride_h, stride_w) = found["dilations"], found["strides"]
-    top, left, bottom, right = found["pads"]
-    spans = ((weights.shape[2] - 1) * dilation_h + 1, (weights.shape[3] - 1) * dilation_w + 1)
-    same = [_same(*one) for one in ((rows, spans[0], stride_h), (columns, spans[1], stride_w))]
-    source, valid = writer.value(given), not any(found["pads"])
-    if not valid and [(top, bottom), (left, right)] != same:
-        padded = f"{node.output[0]} padded"
-        writer.shapes[padded] = (1, channels, rows + top + bottom, columns + left + right)
-        pads = writer.constant(np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32), f"{padded} by")
-        writer.add("PAD", [source, pads], [padded], "PadOptions")
-        source, valid = writer.value(padded), True
+    channels = writer.shapes[given][1]
+    spans = [(size - 1) * dilation + 1 for size, dilation in zip(weights.shape[2:], found["dilations"], strict=True)]
+    source, window = _window(writer, node, spans, found["strides"], found["pads"])
     depthwise = found["group"] == channels == weights.shape[0] and channels > 1
     inputs = [source, *_weights(writer, node, weights.transpose((1, 2, 3, 0) if depthwise else (0, 2, 3, 1)), len(weights))]
-    fields = {"padding": writer.schema.Padding.VALID if valid else writer.schema.Padding.SAME, "strideH": stride_h, "strideW": stride_w}
-    fields |= {"dilationHFactor": dilation_h, "dilationWFactor": dilation_w}
+    fields = window | {"dilationHFactor": found["dilations"][0], "dilationWFactor": found["dilations"][1]}
     if depthwise:
         version = 2 if max(found["dilations"]) > 1 else 1
         writer.add("DEPTHWISE_CONV_2D", inputs, node.output, "DepthwiseConv2DOptions", version, depthMultiplier=1, **fields)
@@ -259,7 +106,42 @@ def _conv(writer: _Writer, node: "NodeProto") -> None:
         writer.add("CONV_2D", inputs, node.output, "Conv2DOptions", 1 if found["group"] == 1 else 6, **fields)
 
 
-def _weights(writer: _Writer, node: "NodeProto", kernel: Array, outputs: int) -> list[int]:
+def _max_pool(writer: Writer, node: "NodeProto") -> None:
+    found = _attributes(node, dilations=[1, 1], strides=[1, 1], pads=[0, 0, 0, 0], auto_pad=b"NOTSET", ceil_mode=0, storage_order=0)
+    kernel = found["kernel_shape"]
+    plain = (found["dilations"], found["auto_pad"], found["ceil_mode"], len(node.output)) == ([1, 1], b"NOTSET", 0, 1)
+    if len(kernel) != 2 or not plain:
+        raise _refused(node, "only the largest of windows of images with explicit padding, rounded down, is known")
+    relu = (writer.schema.ActivationFunctionType.RELU, writer.schema.ActivationFunctionType.RELU6)
+    before = writer.producer.get(node.input[0])
+    never_below_0 = before is not None and getattr(before.builtinOptions, "fusedActivationFunction", None) in relu
+    fill = 0.0 if never_below_0 else -math.inf  # XNNPACK pads with zeros alone
+    source, window = _window(writer, node, kernel, found["strides"], found["pads"], fill)
+    writer.add("MAX_POOL_2D", [source], node.output, "Pool2DOptions", filterHeight=kernel[0], filterWidth=kernel[1], **window)
+
+
+def _window(
+    writer: Writer, node: "NodeProto", spans: Sequence[int], strides: Sequence[int], pads: Sequence[int], fill: float = 0.0
+) -> tuple[int, dict[str, int]]:
+    """What windows of `spans` rows and columns move over, padded with `fill` where "SAME" is another padding, and how they move."""
+    given, (top, left, bottom, right) = node.input[0], pads
+    _, channels, rows, columns = writer.shapes[given]
+    same = [_same(*one) for one in zip((rows, columns), spans, strides, strict=True)]
+    source, valid = writer.value(given), not any(pads)
+    if not valid and [(top, bottom), (left, right)] != same:
+        padded = f"{node.output[0]} padded"
+        writer.shapes[padded] = (1, channels, rows + top + bottom, columns + left + right)
+        by = writer.constant(np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32), f"{padded} by")
+        if fill:
+            writer.add("PADV2", [source, by, writer.constant(np.float32(fill), f"{padded} with")], [padded], "PadV2Options")
+        else:
+            writer.add("PAD", [source, by], [padded], "PadOptions")
+        source, valid = writer.value(padded), True
+    padding = writer.schema.Padding.VALID if valid else writer.schema.Padding.SAME
+    return source, {"padding": padding, "strideH": strides[0], "strideW": strides[1]}
+
+
+def _weights(writer: Writer, node: "NodeProto", kernel: Array, outputs: int) -> list[int]:
     """Tensors of the weights and of the bias, zeros where the node has none."""
     bias = writer.constants[node.input[2]] if len(node.input) > 2 else np.zeros(outputs, np.float32)
     return [writer.constant(kernel, f"{node.output[0]} weights"), writer.constant(bias, f"{node.output[0]} bias")]
@@ -271,7 +153,7 @@ def _same(size: int, span: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def _gemm(writer: _Writer, node: "NodeProto") -> None:
+def _gemm(writer: Writer, node: "NodeProto") -> None:
     found = _attributes(node, alpha=1.0, beta=1.0, transA=0, transB=0)
     if (found["alpha"], found["beta"], found["transA"]) != (1.0, 1.0, 0) or node.input[1] not in writer.constants:
         raise _refused(node, "only a plain linear layer is known")
@@ -281,17 +163,17 @@ def _gemm(writer: _Writer, node: "NodeProto") -> None:
     writer.add("FULLY_CONNECTED", inputs, node.output, "FullyConnectedOptions")
 
 
-def _clip(writer: _Writer, node: "NodeProto") -> None:
+def _clip(writer: Writer, node: "NodeProto") -> None:
     limits = tuple(float(writer.constants[name]) for name in node.input[1:] if name)
     if limits != (0.0, 6.0):
         raise _refused(node, f"only clipping to 0 and 6 is known, not to {limits}")
     _activation("RELU6")(writer, node)
 
 
-def _activation(code: str) -> Callable[[_Writer, "NodeProto"], None]:
+def _activation(code: str) -> Callable[[Writer, "NodeProto"], None]:
     """The activation as part of the operator before it where LiteRT can, else as an operator of its own."""
 
-    def rule(writer: _Writer, node: "NodeProto") -> None:
+    def rule(writer: Writer, node: "NodeProto") -> None:
         given, made = node.input[0], node.output[0]
         before = writer.alone(given)
         if before is not None and hasattr(writer.schema.ActivationFunctionType, code):
@@ -303,7 +185,7 @@ def _activation(code: str) -> Callable[[_Writer, "NodeProto"], None]:
     return rule
 
 
-def _hard_sigmoid(writer: _Writer, node: "NodeProto") -> None:
+def _hard_sigmoid(writer: Writer, node: "NodeProto") -> None:
     """relu6(6 alpha x + 6 beta) / 6, with the factor in the weights of the layer before it where there is one.
 
     XNNPACK has no hard sigmoid, and leaves RELU_0_TO_1 to the slow reference kernels.
@@ -324,15 +206,15 @@ def _hard_sigmoid(writer: _Writer, node: "NodeProto") -> None:
     writer.add("MUL", [writer.value(given), writer.constant(np.float32(1 / 6), f"{node.output[0]} by")], node.output, "MulOptions")
 
 
-def _global_mean(writer: _Writer, node: "NodeProto") -> None:
+def _global_mean(writer: Writer, node: "NodeProto") -> None:
     axes = writer.constant(np.array([1, 2], np.int32), f"{node.output[0]} axes")
     writer.add("MEAN", [writer.value(node.input[0]), axes], node.output, "ReducerOptions", keepDims=True)
 
 
-def _two(code: str, options: str) -> Callable[[_Writer, "NodeProto"], None]:
+def _two(code: str, options: str) -> Callable[[Writer, "NodeProto"], None]:
     """An operator on two tensors of the same number of axes, or on one and a number."""
 
-    def rule(writer: _Writer, node: "NodeProto") -> None:
+    def rule(writer: Writer, node: "NodeProto") -> None:
         for name in node.input:
             if name in writer.constants and writer.constants[name].size == 1:
                 writer.constants[name] = writer.constants[name].reshape(()).astype(np.float32)
@@ -343,12 +225,12 @@ def _two(code: str, options: str) -> Callable[[_Writer, "NodeProto"], None]:
     return rule
 
 
-def _concat(writer: _Writer, node: "NodeProto") -> None:
+def _concat(writer: Writer, node: "NodeProto") -> None:
     axis = _axis(_attributes(node)["axis"], len(writer.shapes[node.output[0]]))
     writer.add("CONCATENATION", [writer.value(name) for name in node.input], node.output, "ConcatenationOptions", axis=axis)
 
 
-def _split(writer: _Writer, node: "NodeProto") -> None:
+def _split(writer: Writer, node: "NodeProto") -> None:
     rank = len(writer.shapes[node.input[0]])
     onnx_axis = _attributes(node, axis=0)["axis"]
     sizes = [writer.shapes[name][onnx_axis] for name in node.output]
@@ -358,7 +240,7 @@ def _split(writer: _Writer, node: "NodeProto") -> None:
     writer.add("SPLIT", [axis, writer.value(node.input[0])], node.output, "SplitOptions", numSplits=len(sizes))
 
 
-def _reshape(writer: _Writer, node: "NodeProto") -> None:
+def _reshape(writer: Writer, node: "NodeProto") -> None:
     """Reshapes that keep the numbers in their order also with channels last: of channels alone, or of a single pixel."""
     before, after = writer.shapes[node.input[0]], writer.shapes[node.output[0]]
     pixels = {shape[-2:] if len(shape) >= 4 else None for shape in (before, after)}
@@ -369,7 +251,7 @@ def _reshape(writer: _Writer, node: "NodeProto") -> None:
     writer.add("RESHAPE", inputs, node.output, "ReshapeOptions", newShape=shape.tolist())
 
 
-def _transpose(writer: _Writer, node: "NodeProto") -> None:
+def _transpose(writer: Writer, node: "NodeProto") -> None:
     rank = len(writer.shapes[node.input[0]])
     order = _attributes(node).get("perm", list(range(rank))[::-1])
     axes = np.array([_axis(axis, rank) for axis in channels_last(tuple(order))], np.int32)
@@ -377,7 +259,7 @@ def _transpose(writer: _Writer, node: "NodeProto") -> None:
     writer.add("TRANSPOSE", inputs, node.output, "TransposeOptions", 1 if rank <= 4 else 4)
 
 
-RULES: Mapping[str, Callable[[_Writer, "NodeProto"], None]] = {
+RULES: Mapping[str, Callable[[Writer, "NodeProto"], None]] = {
     "Add": _two("ADD", "AddOptions"),
     "Clip": _clip,
     "Concat": _concat,
@@ -389,6 +271,7 @@ RULES: Mapping[str, Callable[[_Writer, "NodeProto"], None]] = {
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _activation("HARD_SWISH"),
     "Identity": _identity,
+    "MaxPool": _max_pool,
     "Mul": _two("MUL", "MulOptions"),
     "Relu": _activation("RELU"),
     "Reshape": _reshape,

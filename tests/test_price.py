@@ -82,9 +82,18 @@ def test_json_is_one_document_and_the_table_says_the_same():
     assert "all operators, in order" in command(SHUFFLENET, "--device", "pixel-1", "--all").stdout
 
 
+def test_a_known_network_is_priced_by_its_name():
+    facts = json.loads(command("known:mobilenet_v2", "--device", "jetson-nano", "--json").stdout)
+    assert facts["model"] == "known:mobilenet_v2" and facts["inputs"] == {"images": [1, 3, 224, 224]} and facts["unknown"] == []
+    assert facts["macs"] == 300_774_272 and facts["operators"][1]["name"] == "stage1_layer0 separable"
+    smaller = price.read(Path("known:mobilenet_v2"), 160)
+    assert smaller.inputs == (("images", (1, 3, 160, 160)),) and smaller.macs < facts["macs"] and smaller.weights == facts["params"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["known:mobilenet_v4", "--device", "pixel-1"], "no known network is named 'mobilenet_v4'; did you mean 'mobilenet_v"),
         ([SQUEEZENET, "--device", "pixel-11"], "no device is named 'pixel-11'; did you mean 'pixel-1'?"),
         ([SQUEEZENET, "--device", "pixel-1", "--precision", "int8"], "pixel-1 has no latencies for int8"),
         (["absent.onnx", "--device", "pixel-1"], "absent.onnx cannot be read: No such file or directory"),
@@ -99,7 +108,7 @@ def test_what_cannot_be_priced_is_said_in_one_sentence(arguments, said):
 
 def test_help_and_wrong_names_answer_without_loading_networks():
     found = command("--help").stdout
-    assert "milliseconds" in found and "Examples" in found and "--input-size" in found
+    assert "known:mobilenet_v2" in found and "milliseconds" in found and "Examples" in found and "--input-size" in found
     code = "import sys; sys.argv = ['price', 'x.onnx', '--device', 'nowhere']; from nas import price, cli\ntry: cli.run(price.app)\n"
     code += "except SystemExit: print([name for name in ('onnx', 'torch', 'onnxruntime') if name in sys.modules])"
     started = time.perf_counter()

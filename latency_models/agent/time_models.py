@@ -120,11 +120,12 @@ class Meter:
             self.look(math.inf)
             name = "INA3221 " + "+".join(rail[0] for rail in self.rails)
             return (sum(self.samples) / len(self.samples), name) if self.samples else (None, "")
-        now = [number(one / "energy_uj") for one in self.packages]
-        if None in now + self.energy:
-            return None, ""
-        ranges = [number(one / "max_energy_range_uj") or math.inf for one in self.packages]  # after which they begin again
-        joules = sum((now[i] - self.energy[i]) % most for i, most in enumerate(ranges)) / 1e6
+        joules = 0.0
+        for i, folder in enumerate(self.packages):
+            before, after = self.energy[i], number(folder / "energy_uj")
+            if after is None or before is None:
+                return None, ""
+            joules += (after - before) % (number(folder / "max_energy_range_uj") or math.inf) / 1e6  # after which it begins again
         return (joules / (time.perf_counter() - self.begun), "RAPL package") if 0 < joules < math.inf else (None, "")
 
 
@@ -245,8 +246,7 @@ class Calm:
     def __init__(self, cores: list) -> None:
         self.cores, self.moved = cores, 0.0
         factors = importlib.import_module("numpy").ones((64, 64), "float32")
-        self.product, self.best = timeit.Timer(lambda: factors.dot(factors)), math.inf
-        until = time.perf_counter() + LEARN_SECONDS
+        self.product, self.best, until = timeit.Timer(lambda: factors.dot(factors)), math.inf, time.perf_counter() + LEARN_SECONDS
         while time.perf_counter() < until:
             self.move()
             self.seconds()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from nas.network import Network
 
-KEPT_WHOLE = ("head",)
+KEPT_WHOLE = ("head", "wide_head")
 """Block kinds that are never pruned."""
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
 
 from nas.core.architecture import Architecture
@@ -56,6 +56,10 @@ class Gene:
 class SearchSpace:
     """All networks that a search may propose. Genes are, in order: resolution, then per stage depth, width, layers.
 
+    A network is a stem, a largest-pooling layer where `stem_pool` asks for one, the stages, a pointwise convolution to
+    `last_conv_width` channels where that is above 0, and the block kind `head_kind`. `kernel_transforms` says that in shared
+    weights a smaller depthwise kernel is a learned linear map of the larger one, as in Once-for-All, and not only its middle.
+
     Resolutions, widths and depths rise, so that a higher gene is a larger network; choices have any order.
 
     Raises:
@@ -71,10 +75,16 @@ class SearchSpace:
     stages: tuple[Stage, ...]
     head_width: int
     head_activation: str
+    stem_pool: bool = False
+    last_conv_width: int = 0
+    head_kind: str = "head"
+    kernel_transforms: bool = False
 
     def __post_init__(self) -> None:
         if not (self.resolutions and self.stages) or len(set(self.resolutions)) < len(self.resolutions):
             raise SpaceError(f"{self.name} needs stages and distinct resolutions, got {self.resolutions}")
+        if self.last_conv_width < 0:
+            raise SpaceError(f"the last convolution of {self.name} has {self.last_conv_width} channels: write 0 for none")
         self._refuse_disorder("resolutions of", self.resolutions)
         before: tuple[int, ...] = (self.stem_width,)
         for number, stage in enumerate(self.stages, start=1):
@@ -97,8 +107,13 @@ class SearchSpace:
 
     @cached_property
     def digest(self) -> str:
-        """Eight hexadecimal digits that change with anything in the space."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:8]
+        """Eight hexadecimal digits that change with anything in the space; a field at its default does not count.
+
+        So a field that a later version adds leaves the digests, and with them tables and weights, of all spaces without it.
+        """
+        told = [field.name for field in fields(self) if field.default is MISSING or getattr(self, field.name) != field.default]
+        text = f"SearchSpace({', '.join(f'{name}={getattr(self, name)!r}' for name in told)})"
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @cached_property
     def key(self) -> str:
@@ -167,24 +182,26 @@ class SearchSpace:
         if architecture.space != self.key:
             raise SpaceError(f"architecture {architecture.id} is of {architecture.space}, not of {self.key}")
         resolution = self.resolutions[architecture.genes[0]]
-        blocks = [self.stem(in_channels, resolution)]
-        slots = ["stem"]
+        placed = self.beginning(in_channels, resolution)
         for s, (depth, width, layers) in enumerate(self._stage_genes(architecture.genes), start=1):
             stage = self.stages[s - 1]
             for i in range(stage.depths[depth]):
-                before = blocks[-1]
-                blocks.append(self.layer(s - 1, i, stage.choices[layers[i]], before.out_channels, stage.widths[width], before.out_height))
-                slots.append(f"stage{s}_layer{i}")
-        last = blocks[-1]
-        blocks.append(self.head(last.out_channels, last.out_height, classes))
-        slots.append("head")
-        return NetworkSpec(resolution, in_channels, classes, tuple(slots), tuple(blocks))
+                _, last = placed[-1]
+                block = self.layer(s - 1, i, stage.choices[layers[i]], last.out_channels, stage.widths[width], last.out_height)
+                placed.append((f"stage{s}_layer{i}", block))
+        _, last = placed[-1]
+        placed += self.ending(last.out_channels, last.out_height, classes)
+        slots, blocks = zip(*placed, strict=True)
+        return NetworkSpec(resolution, in_channels, classes, slots, blocks)
 
-    def stem(self, in_channels: int, resolution: int) -> BlockSpec:
-        """First convolution, 3x3."""
-        return BlockSpec(
-            "conv", in_channels, self.stem_width, self.stem_width, 3, self.stem_stride, False, self.stem_activation, resolution, resolution
-        )
+    def beginning(self, in_channels: int, resolution: int) -> list[tuple[str, BlockSpec]]:
+        """Slots and blocks before the stages, which `stem_width` channels leave: the first convolution, 3x3, and its pooling."""
+        width, stride = self.stem_width, self.stem_stride
+        stem = BlockSpec("conv", in_channels, width, width, 3, stride, False, self.stem_activation, resolution, resolution)
+        if not self.stem_pool:
+            return [("stem", stem)]
+        size = stem.out_height
+        return [("stem", stem), ("stem_pool", BlockSpec("max_pool", width, width, width, 3, 2, False, "", size, size))]
 
     def layer(self, stage_index: int, layer_index: int, choice: Choice, in_channels: int, out_channels: int, size: int) -> BlockSpec:
         """Layer `layer_index` of a stage, filled with `choice`, on `size` x `size` pixels."""
@@ -193,17 +210,20 @@ class SearchSpace:
         stride = stage.stride if layer_index == 0 else 1
         return BlockSpec(choice.kind, in_channels, hidden, out_channels, choice.kernel, stride, stage.se, stage.activation, size, size)
 
-    def head(self, in_channels: int, size: int, classes: int) -> BlockSpec:
-        """Pointwise convolution, global average pooling and the classifier."""
-        return BlockSpec("head", in_channels, self.head_width, classes, 1, 1, False, self.head_activation, size, size)
+    def ending(self, in_channels: int, size: int, classes: int) -> list[tuple[str, BlockSpec]]:
+        """Slots and blocks after the stages: the last convolution, where the space has one, and the head with the classifier."""
+        act, width = self.head_activation, self.last_conv_width
+        head = BlockSpec(self.head_kind, width or in_channels, self.head_width, classes, 1, 1, False, act, size, size)
+        if not width:
+            return [("head", head)]
+        return [("last_conv", BlockSpec("conv", in_channels, width, width, 1, 1, False, act, size, size)), ("head", head)]
 
     def shared_blocks(self, in_channels: int, classes: int) -> Mapping[tuple[str, str], BlockSpec]:
         """For every (slot, kind), the block whose tensors contain those of all blocks that may stand there."""
-        size = self.resolutions[-1]
-        stem = self.stem(in_channels, size)
-        shared: dict[tuple[str, str], BlockSpec] = {("stem", stem.kind): stem}
+        beginning = self.beginning(in_channels, self.resolutions[-1])
+        shared = {(slot, block.kind): block for slot, block in beginning}
         before: tuple[int, ...] = (self.stem_width,)
-        size = stem.out_height
+        size = beginning[-1][1].out_height
         for s, stage in enumerate(self.stages):
             for i in range(max(stage.depths)):
                 inputs = before if i == 0 else stage.widths
@@ -216,9 +236,7 @@ class SearchSpace:
                     shared[f"stage{s + 1}_layer{i}", kind] = replace(blocks[0], hidden_channels=hidden, kernel=kernel)
                 size = -(-size // stage.stride) if i == 0 else size
             before = stage.widths
-        head = self.head(max(before), size, classes)
-        shared["head", head.kind] = head
-        return shared
+        return shared | {(slot, block.kind): block for slot, block in self.ending(max(before), size, classes)}
 
     def describe(self, architecture: Architecture) -> str:
         """One readable line: "28px | 2x16 mbconv_k3_e2 shuffle_unit_k5 | ..."."""
@@ -232,10 +250,10 @@ class SearchSpace:
         """Every distinct block that any network of the space contains, in a fixed order: what a table must hold."""
         found: dict[BlockSpec, None] = {}
         for resolution in self.resolutions:
-            stem = self.stem(in_channels, resolution)
-            found[stem] = None
+            beginning = self.beginning(in_channels, resolution)
+            found |= {block: None for _, block in beginning}
             before: tuple[int, ...] = (self.stem_width,)
-            size = stem.out_height
+            size = beginning[-1][1].out_height
             for s, stage in enumerate(self.stages):
                 for i in range(min(2, max(stage.depths))):
                     pairs = itertools.product(before, stage.widths) if i == 0 else zip(stage.widths, stage.widths, strict=True)
@@ -244,7 +262,7 @@ class SearchSpace:
                     size = -(-size // stage.stride) if i == 0 else size
                 before = stage.widths
             for width in before:
-                found[self.head(width, size, classes)] = None
+                found |= {block: None for _, block in self.ending(width, size, classes)}
         return tuple(found)
 
     def _stage_genes(self, genes: Sequence[int]) -> Iterator[tuple[int, int, Sequence[int]]]:

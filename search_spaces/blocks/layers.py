@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from nas.core.errors import SpaceError
 from nas.core.space import make_divisible
+from search_spaces.blocks.depthwise import DepthwiseConv
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hard_swish": nn.Hardswish, "": nn.Identity}
 
@@ -32,7 +33,8 @@ class ConvNorm(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, groups: int, act: str) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+        kind = DepthwiseConv if groups == in_channels == out_channels else nn.Conv2d
+        self.conv = kind(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)
         self.act = activation(act)
 
@@ -116,4 +118,20 @@ class ClassifierHead(nn.Module):
         """(n, c, h, w) to logits (n, classes)."""
         pooled = functional.adaptive_avg_pool2d(self.features(images), 1).flatten(1)
         logits: Tensor = self.classifier(pooled)
+        return logits
+
+
+class WideHead(nn.Module):
+    """Global average, a pointwise layer without bias, and a linear classifier."""
+
+    def __init__(self, in_channels: int, width: int, classes: int, act: str) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.act = activation(act)
+        self.classifier = nn.Linear(width, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(n, c, h, w) to logits (n, classes)."""
+        mixed = self.act(self.mix(functional.adaptive_avg_pool2d(images, 1)))
+        logits: Tensor = self.classifier(mixed.flatten(1))
         return logits

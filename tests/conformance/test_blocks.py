@@ -24,6 +24,7 @@ CASES = [
     pytest.param(BlockSpec(kind, *shape, SIZE, SIZE), id=f"{kind}-k{shape[3]}-s{shape[4]}-{shape[6]}")
     for kind in blocks.names()
     for shape in SHAPES
+    if kind != "max_pool" or shape[0] == shape[2]  # pooling keeps its channels
 ]
 
 
@@ -140,6 +141,16 @@ def mobilenet_v3(state: dict[str, Tensor], x: Tensor, stride: int) -> Tensor:
     return x + y if x.shape == y.shape else y
 
 
+def without_expansion(state: dict[str, Tensor], x: Tensor, stride: int) -> Tensor:
+    """Howard et al. 2019, table 2, second row: the first block of MobileNetV3-Small, whose expansion is 1."""
+    y = conv_norm(state, "depthwise", x, stride, depthwise=True)
+    y = y * h_sigmoid(y)
+    gate = torch.relu(y.mean(dim=(2, 3)) @ state["se.reduce.weight"].flatten(1).T + state["se.reduce.bias"])
+    gate = h_sigmoid(gate @ state["se.expand.weight"].flatten(1).T + state["se.expand.bias"])
+    y = conv_norm(state, "project", y * gate[:, :, None, None])
+    return x + y if x.shape == y.shape else y
+
+
 def shuffle_branch(state: dict[str, Tensor], x: Tensor, stride: int) -> Tensor:
     y = torch.relu(conv_norm(state, "right.expand", x))
     y = conv_norm(state, "right.depthwise", y, stride, depthwise=True)
@@ -162,6 +173,34 @@ def shufflenet_v2(state: dict[str, Tensor], x: Tensor, stride: int) -> Tensor:
     return shuffled(torch.relu(conv_norm(state, "left.project", left)), shuffle_branch(state, x, stride))
 
 
+def shuffle_uneven(state: dict[str, Tensor], x: Tensor, stride: int) -> Tensor:
+    """The authors' code of ShuffleNetV2 and Single Path One-Shot: the branch beside keeps the channels of its input."""
+    if stride == 1:
+        return shufflenet_v2(state, x, stride)
+    left = torch.relu(conv_norm(state, "left.project", conv_norm(state, "left.depthwise", x, stride, depthwise=True)))
+    assert left.shape[1] == x.shape[1]
+    return two_groups(torch.cat([left, shuffle_branch(state, x, stride)], dim=1))
+
+
+def shuffle_xception(state: dict[str, Tensor], x: Tensor, stride: int) -> Tensor:
+    """Guo et al. 2020 and the authors' code: pairs of depthwise 3x3 and pointwise, which together see `kernel` pixels."""
+    y = x[:, x.shape[1] // 2 :] if stride == 1 else x
+    for i in range(sum(name.startswith("right.depthwise") and name.endswith("conv.weight") for name in state)):
+        assert state[f"right.depthwise{i}.conv.weight"].shape[-1] == 3
+        y = conv_norm(state, f"right.depthwise{i}", y, 1 if i else stride, depthwise=True)
+        y = torch.relu(conv_norm(state, f"right.pointwise{i}", y))
+    if stride == 1:
+        return two_groups(torch.cat([x[:, : x.shape[1] // 2], y], dim=1))
+    left = conv_norm(state, "left.depthwise", x, stride, depthwise=True)
+    return two_groups(torch.cat([torch.relu(conv_norm(state, "left.project", left)), y], dim=1))
+
+
+def two_groups(x: Tensor) -> Tensor:
+    """The channel shuffle of two groups, whatever lies in them."""
+    half = x.shape[1] // 2
+    return x[:, [i // 2 + half * (i % 2) for i in range(2 * half)]]
+
+
 @pytest.mark.parametrize("kernel", [3, 5, 7])
 @pytest.mark.parametrize(
     ("kind", "se", "activation", "paper", "stride", "channels_out"),
@@ -172,14 +211,19 @@ def shufflenet_v2(state: dict[str, Tensor], x: Tensor, stride: int) -> Tensor:
         ("mbconv", True, "hard_swish", mobilenet_v3, 1, 16),
         ("mbconv", True, "hard_swish", mobilenet_v3, 1, 24),
         ("mbconv", True, "hard_swish", mobilenet_v3, 2, 24),
+        ("separable", True, "hard_swish", without_expansion, 1, 16),
+        ("separable", True, "hard_swish", without_expansion, 2, 24),
         ("shuffle_unit", False, "relu", shufflenet_v2, 1, 16),
         ("shuffle_unit", False, "relu", shufflenet_v2, 2, 24),
+        ("shuffle_uneven", False, "relu", shuffle_uneven, 1, 16),
+        ("shuffle_uneven", False, "relu", shuffle_uneven, 2, 40),
+        ("shuffle_xception", False, "relu", shuffle_xception, 1, 16),
+        ("shuffle_xception", False, "relu", shuffle_xception, 2, 40),
     ],
 )
 def test_equals_the_block_of_its_paper(kind, se, activation, paper, stride, channels_out, kernel) -> None:
-    spec = BlockSpec(
-        kind, 16, channels_out // 2 if kind == "shuffle_unit" else 48, channels_out, kernel, stride, se, activation, SIZE, SIZE
-    )
+    hidden = channels_out // 2 if kind.startswith("shuffle") else 48
+    spec = BlockSpec(kind, 16, hidden, channels_out, kernel, stride, se, activation, SIZE, SIZE)
     torch.manual_seed(kernel)
     block = filled(blocks.load(kind).build(spec))
     with torch.no_grad():

@@ -29,6 +29,8 @@ def test_one_worker_makes_the_search_that_this_process_would_make(name, tmp_path
     assert shape(study) == shape(here)
     assert [record.evaluation for record in records(load(tmp_path))] == [record.evaluation for record in here.records]
     assert told == [1, 2, 3, 4, 5, 6, 7, 8]
+    before = [[one.evaluation.accuracy for one in study.records[:n] if one.latency.ms <= study.records[n].latency.ms] for n in range(8)]
+    assert [float(beat) for what, beat, _ in notes(log) if what == "to_beat"] == [max(some, default=float("-inf")) for some in before]
     assert counted(notes(log), "packed") == 1
     assert counted(notes(log), "unpacked") == len({pid for what, _, pid in notes(log) if what == "ended"}) == 1
     assert not any(alive(int(pid)) for what, _, pid in notes(log) if what == "unpacked")

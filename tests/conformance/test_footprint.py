@@ -23,6 +23,7 @@ CASES = [
     pytest.param(BlockSpec(kind, *shape, 3, stride, se, activation, 9, 9), id=f"{kind}-{shape}-s{stride}-{'se-' * se}{activation}")
     for kind in blocks.names()
     for shape, stride, (se, activation) in itertools.product(SHAPES, (1, 2), ((False, "relu"), (True, "hard_swish")))
+    if kind != "max_pool" or shape[0] == shape[2]  # pooling keeps its channels
 ]
 OPSETS = (11, 13, 17)
 
@@ -38,16 +39,15 @@ def exported(spec, path, opset=17):
     return path
 
 
-@pytest.mark.parametrize("block", CASES)
-def test_the_peak_of_a_block_is_that_of_its_graph(block, tmp_path):
+@pytest.mark.parametrize(("block", "opset"), [pytest.param(*one.values, OPSETS[i % 3], id=one.id) for i, one in enumerate(CASES)])
+def test_the_peak_of_a_block_is_that_of_its_graph(block, opset, tmp_path):
     if blocks.operators(block)[-1].kind == "linear":
         spec = NetworkSpec(9, block.in_channels, block.out_channels, ("block",), (block,))
     else:
         head = BlockSpec("head", block.out_channels, 8, 4, 1, 1, False, "relu", block.out_height, block.out_width)
         spec = NetworkSpec(9, block.in_channels, 4, ("block", "head"), (block, head))
-    for opset in OPSETS:
-        path = exported(spec, tmp_path / f"{opset}.onnx", opset)
-        assert lifetimes.peak_memory_mb(path) == pytest.approx(footprint.memory_mb(spec, "fp32"), abs=1e-12)
+    path = exported(spec, tmp_path / "block.onnx", opset)
+    assert lifetimes.peak_memory_mb(path) == pytest.approx(footprint.memory_mb(spec, "fp32"), abs=1e-12)
 
 
 @pytest.mark.parametrize("block", CASES)

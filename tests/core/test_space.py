@@ -89,7 +89,16 @@ def test_an_architecture_of_a_changed_space_is_refused():
 
 @pytest.mark.parametrize(
     "change",
-    [{"resolutions": (8, 16)}, {"stem_activation": "relu6"}, {"head_width": 40}, {"stages": SPACE.stages[:1]}],
+    [
+        {"resolutions": (8, 16)},
+        {"stem_activation": "relu6"},
+        {"head_width": 40},
+        {"stages": SPACE.stages[:1]},
+        {"stem_pool": True},
+        {"last_conv_width": 48},
+        {"head_kind": "wide_head"},
+        {"kernel_transforms": True},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_the_digest_changes_with_anything_in_the_space(change):
@@ -100,6 +109,19 @@ def test_the_digest_changes_with_anything_in_the_space(change):
 def test_the_digest_is_the_same_in_every_version():
     """A changed digest orphans every checkpoint and study."""
     assert SPACE.key == "tiny@82446cc3"
+
+
+def test_a_pooled_stem_a_last_convolution_and_another_head_are_blocks_like_others():
+    space = replace(SPACE, resolutions=(16, 30), stem_pool=True, last_conv_width=48, head_kind="wide_head")
+    networks = [space.network(one, 1, 10) for one in (space.smallest(), space.largest())]
+    for network in networks:
+        assert network.slots[:2] == ("stem", "stem_pool") and network.slots[-2:] == ("last_conv", "head")
+        kinds = [(block.kind, block.in_channels, block.hidden_channels, block.out_channels, block.kernel) for block in network.blocks]
+        assert kinds[1] == ("max_pool", 8, 8, 8, 3) and network.blocks[1].stride == 2
+        assert kinds[-2:] == [("conv", kinds[-3][3], 48, 48, 1), ("wide_head", 48, 32, 10, 1)]
+        assert set(network.blocks) <= set(space.unique_blocks(1, 10))
+        assert all((slot, block.kind) in space.shared_blocks(1, 10) for slot, block in zip(network.slots, network.blocks, strict=True))
+    assert networks[1].blocks[-1].in_height == 4  # 30 px, halved by the pooling and by each stage
 
 
 def test_unique_blocks_are_exactly_those_of_all_networks():
@@ -131,6 +153,7 @@ def stage(**changes: object) -> Stage:
         ({"resolutions": ()}, "needs stages and distinct resolutions"),
         ({"resolutions": (8, 8)}, r"distinct resolutions, got \(8, 8\)"),
         ({"stages": ()}, "needs stages"),
+        ({"last_conv_width": -8}, "the last convolution of tiny has -8 channels: write 0 for none"),
         ({"stages": (stage(widths=()),)}, "stage 1 of tiny needs widths"),
         ({"stages": (stage(choices=()),)}, "stage 1 of tiny needs widths, depths from 1 and choices"),
         ({"stages": (stage(), stage(depths=(0, 1)))}, "stage 2 of tiny needs widths, depths from 1"),

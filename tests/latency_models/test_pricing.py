@@ -47,9 +47,12 @@ class Rows:
         )
 
 
+HEADS = ("head", "wide_head")
+
+
 @st.composite
 def spaces(draw):
-    """Spaces of one to three stages, with depths that leave gaps, single options, and stages of one layer."""
+    """Spaces of one to three stages, with depths that leave gaps, single options, stages of one layer, and all ends."""
     stages = []
     for number in range(draw(st.integers(1, 3))):
         widths = sorted(draw(st.sets(st.sampled_from([8, 16, 24]), min_size=1))) if number % 2 else [32, 40][: draw(st.integers(1, 2))]
@@ -57,7 +60,8 @@ def spaces(draw):
         choices = draw(st.lists(st.sampled_from(CHOICES), min_size=1, max_size=4, unique=True))
         stages.append(Stage(tuple(widths), tuple(depths), draw(st.sampled_from([1, 2])), tuple(choices), draw(st.booleans()), "relu"))
     resolutions = sorted(draw(st.sets(st.sampled_from([8, 11, 12, 16]), min_size=1)))
-    return SearchSpace("drawn", tuple(resolutions), 16, draw(st.sampled_from([1, 2])), "relu", tuple(stages), 32, "relu")
+    ends = {"stem_pool": draw(st.booleans()), "last_conv_width": draw(st.sampled_from([0, 48])), "head_kind": draw(st.sampled_from(HEADS))}
+    return SearchSpace("drawn", tuple(resolutions), 16, draw(st.sampled_from([1, 2])), "relu", tuple(stages), 32, "relu", **ends)
 
 
 @cache
@@ -80,6 +84,7 @@ def check(space, latencies, genes, prices):
 
 @pytest.mark.parametrize("name", ["rows", "jetson-nano"])
 @pytest.mark.parametrize("space", search_spaces.names())
+@settings(max_examples=20)
 @given(data=st.data())
 def test_prices_are_the_estimates_of_the_networks(space, name, data):
     found = search_spaces.load(space)
@@ -113,7 +118,7 @@ def test_counts_and_maxima_are_those_of_the_networks(space, seed):
 
 def test_each_distinct_block_is_asked_once():
     asked = []
-    BlockValues.of(SPACE, lambda block: asked.append(block) or 1.0, CHANNELS, CLASSES)
+    BlockValues.of(SPACE, lambda block: asked.append(block) or 1.0, "sum", CHANNELS, CLASSES)
     assert len(asked) == len(set(asked)) and set(asked) == set(SPACE.unique_blocks(CHANNELS, CLASSES))
 
 

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 import search_spaces
 from nas import runtimes, tflite
 from nas.core.errors import ExportError
+from nas.core.network import BlockSpec, NetworkSpec
 from nas.network import Network, batch_norms
 from search_spaces import blocks
 
@@ -96,6 +97,22 @@ def test_each_kind_of_block_agrees_with_torch(space_name, tmp_path):
         check_block(spec, tmp_path / "block.tflite")
 
 
+@pytest.mark.parametrize(("size", "stride"), [(8, 1), (8, 2), (9, 2)])
+def test_a_padded_window_never_gives_less_than_what_lies_in_it(size, stride, tmp_path):
+    check_block(BlockSpec("max_pool", 8, 8, 8, 3, stride, False, "", size, size), tmp_path / "block.tflite")  # of negative numbers too
+
+
+def test_pooling_behind_relu_is_left_to_xnnpack(tmp_path):
+    """It pads with zeros alone, and an operator outside would cost two copies."""
+    stem = BlockSpec("conv", 3, 8, 8, 3, 2, False, "relu", 32, 32)
+    pool, head = BlockSpec("max_pool", 8, 8, 8, 3, 2, False, "", 16, 16), BlockSpec("head", 8, 16, 5, 1, 1, False, "relu", 8, 8)
+    torch.manual_seed(0)
+    network = lively(Network(NetworkSpec(32, 3, 5, ("stem", "stem_pool", "head"), (stem, pool, head))))
+    RUNTIME.export(network, tmp_path / "net.tflite", 17)
+    assert RUNTIME.verify(tmp_path / "net.tflite", network, images_of(network, 3), batch_size=2).max_difference < 1e-5
+    check_xnnpack_takes_all(tmp_path / "net.tflite")
+
+
 def test_an_old_opset_without_hard_swish_is_understood_too(tmp_path):
     specs = search_spaces.load("mobile_shuffle_32").unique_blocks(3, 10)
     check_block(next(spec for spec in specs if spec.activation == "hard_swish" and spec.se), tmp_path / "block.tflite", opset=11)
@@ -120,10 +137,10 @@ def test_random_networks_agree_with_torch_for_any_batch(space_name, seed, tmp_pa
     assert (logits.dtype, logits.shape) == (np.float32, (3, 10))
 
 
-def test_xnnpack_takes_the_whole_network(exported, tmp_path):
+def check_xnnpack_takes_all(path):
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(exported), num_threads=1)
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
     interpreter.allocate_tensors()
     names = [one["op_name"] for one in interpreter._get_ops_details()]
     assert names.count("DELEGATE") == 1
@@ -131,6 +148,10 @@ def test_xnnpack_takes_the_whole_network(exported, tmp_path):
     delegate = next(one for one in interpreter._get_ops_details() if one["op_name"] == "DELEGATE")
     assert list(delegate["outputs"]) == [interpreter.get_output_details()[0]["index"]]
     assert interpreter.get_input_details()[0]["index"] in delegate["inputs"]
+
+
+def test_xnnpack_takes_the_whole_network(exported):
+    check_xnnpack_takes_all(exported)
 
 
 def test_the_interface_is_named_and_takes_channels_last(network, exported):
