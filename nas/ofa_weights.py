@@ -5,7 +5,6 @@ user's own images, as after a training here. Images must come as those weights w
 in the order of ImageNet's sorted folder names.
 """
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,12 +85,12 @@ def read(path: Path) -> OfaWeights:
         raise CheckpointError(f"{path} is not a file: --init ofa:PATH takes a checkpoint of Once-for-All's MobileNetV3")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise CheckpointError(
-            f"{path} is not a file of plain tensors, or it is damaged. It was not opened: a pickle can run any code. "
-            "Save its state_dict() with torch.save and give that"
-        ) from None
     except Exception as error:  # what bytes that torch did not write end in depends on the bytes
+        if type(error).__name__ == "UnpicklingError":
+            raise CheckpointError(
+                f"{path} is not a file of plain tensors, or it is damaged. It was not opened: a pickle can run any code. "
+                "Save its state_dict() with torch.save and give that"
+            ) from None
         raise CheckpointError(f"{path} is damaged, or torch.save did not write it ({type(error).__name__}): fetch it again") from None
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None
     if not isinstance(state, Mapping) or not all(isinstance(name, str) and isinstance(one, Tensor) for name, one in state.items()):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nas.cli import epilog, messages, publish, run
+from nas.cli import epilog, messages, publish, publish_scored, run
 from nas.core.units import parse_energy_mj, parse_latency_ms, parse_size_mb
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,6 +64,9 @@ def search(
     ] = None,
     data: Annotated[str, typer.Option(help="Images: embedded (5,000 of Fashion-MNIST), idx:PATH, folder:PATH or hf:NAME.")] = "embedded",
     space: Annotated[str, typer.Option(help="Search space: a file in search_spaces/, or tabular:TABLE.csv.")] = "mobile_shuffle_32",
+    accuracy: Annotated[
+        str, typer.Option(help="How candidates are judged: supernet (on your images), or with no training: imagenet, naswot, synflow, zen.")
+    ] = "supernet",
     trials: Annotated[int, typer.Option(min=1, help="Distinct architectures to evaluate.")] = 48,
     seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
     picks: Annotated[int, typer.Option(min=1, help="Networks to take from the front, fine-tune, compress and export.")] = 5,
@@ -121,6 +124,7 @@ def search(
         **limits,
         data=data,
         space=space,
+        accuracy=accuracy,
         strategy=strategy,
         seed=seed,
         trials=trials,
@@ -138,6 +142,14 @@ def search(
     target = "".join(f"-{name}" for name in asked if name)
     folder = out or Path("runs") / f"{Path(device).stem}{target}-{budget_ms:g}ms{typed}"
     execution = pipeline.Execution(executor, workers, ray_address, fresh, command)
+    if accuracy != "supernet":
+        from nas import scored_search
+
+        if useless := [name for name, given in (("--weights", weights), ("--epochs", epochs), ("--data", data != "embedded")) if given]:
+            raise typer.BadParameter(f"--accuracy {accuracy} trains nothing and reads no images: leave out {', '.join(useless)}")
+        folder = out or folder.with_name(f"{folder.name}-{accuracy}")
+        publish_scored(scored_search.search(settings, execution, folder, Terminal(messages)), as_json)
+        return
     result = pipeline.search(settings, execution, folder, Terminal(messages))
     publish(result, folder, as_json)
 

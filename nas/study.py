@@ -29,8 +29,8 @@ from nas.core.architecture import Architecture
 from nas.core.budget import Budget, Costs
 from nas.core.errors import StudyError
 from nas.core.evaluation import Evaluation
+from nas.core.landscape import Space
 from nas.core.latency import Interval
-from nas.core.space import SearchSpace
 
 FILE_NAME = "study.journal"
 STUDY_NAME = "search"
@@ -46,11 +46,15 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An architecture that waits for its evaluation, under the number of its trial."""
+    """An architecture that waits for its evaluation, under the number of its trial.
+
+    `accuracy_to_beat` is the best of those that are at least as fast: with less it will be on no front.
+    """
 
     number: int
     architecture: Architecture
     costs: Costs
+    accuracy_to_beat: float = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,7 @@ class SearchStudy:
     def __init__(
         self,
         folder: Path,
-        space: SearchSpace,
+        space: Space,
         price: Callable[[Architecture], Costs],
         macs: Callable[[Architecture], int],
         budget: Budget,
@@ -184,6 +188,7 @@ class SearchStudy:
         self.study = _open(JournalStorage(self._journal))
         self._records: dict[Architecture, Record] = {}
         self._evaluated = 0
+        self._front: list[tuple[float, float]] = []  # latency in ms and accuracy, both rising; estimates of rejected ones left out
         self._barren = 0
         self._made: set[int] = set()
         self._proposal = 0
@@ -253,7 +258,8 @@ class SearchStudy:
         trial.set_user_attr("proposal", proposal)
         params = trial.params
         architecture = self._space.architecture([params[name] for name in self._distributions])
-        candidate = Candidate(trial.number, architecture, self._price(architecture))
+        costs = self._price(architecture)
+        candidate = Candidate(trial.number, architecture, costs, self._to_beat(costs.latency.ms if costs.latency else 0.0))
         for metric, overrun in self._budget.violations(candidate.costs).items():
             trial.set_constraint(metric, overrun)
         self._barren += 1
@@ -285,6 +291,14 @@ class SearchStudy:
         if record.architecture not in self._records:
             self._records[record.architecture] = record
             self._evaluated += record.evaluation is not None
+            if record.evaluation and not record.evaluation.rejected_after:
+                at, accuracy = record.latency.ms, record.evaluation.accuracy
+                if accuracy > self._to_beat(at):
+                    self._front = sorted([*(point for point in self._front if point[0] < at or point[1] > accuracy), (at, accuracy)])
+
+    def _to_beat(self, latency_ms: float) -> float:
+        """The best accuracy that a candidate of at most that latency has reached."""
+        return max((accuracy for at, accuracy in self._front if at <= latency_ms), default=float("-inf"))
 
     def _resume(self) -> None:
         """Takes over what the study holds. A trial that a dead process left behind is failed, its proposal made again."""

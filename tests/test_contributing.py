@@ -13,6 +13,7 @@ from nas.core.network import BlockSpec
 from nas.core.operators import convolution, depthwise
 from nas.core.space import Choice, SearchSpace, Stage
 from search_spaces.blocks import Block
+from tests.strategies.problems import space_landscape
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
@@ -55,7 +56,7 @@ def test_the_device_is_read(tmp_path):
 def test_the_strategy_is_a_seeded_sampler():
     from optuna.samplers import BaseSampler
 
-    assert isinstance(plugin("A strategy")(0), BaseSampler)
+    assert isinstance(plugin("A strategy")(space_landscape(), 0)(0), BaseSampler)
 
 
 @pytest.mark.parametrize("package", re.findall(r"^\| an? [^|]*\| `([a-z_/]+)/NAME\.py`", TEXT, re.MULTILINE))

@@ -7,7 +7,6 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from nas import strategies
 from nas.core.budget import Budget
 from nas.core.errors import StudyError
 from nas.study import FILE_NAME, load, records, repair
@@ -311,26 +310,24 @@ def test_while_results_are_on_their_way_it_waits_for_them(tmp_path, impatient):
         study.ask()
 
 
-def test_a_strategy_that_repeats_itself_is_helped_by_chance(tmp_path, monkeypatch, counted_random):
-    monkeypatch.setattr(strategies, "load", lambda name: lambda seed: Always(seed))
-    study = search(tmp_path, 4)
+def test_a_strategy_that_repeats_itself_is_helped_by_chance(tmp_path, counted_random):
+    study = search(tmp_path, 4, sampling=Always)
     done = run(tmp_path, study)
     assert len(set(done)) == 4 and len(counted_random) == 3
     assert done[0] == SPACE.architecture([gene.options - 1 for gene in SPACE.genes])
 
 
-def test_helped_by_chance_it_still_goes_on_as_if_never_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(strategies, "load", lambda name: lambda seed: Always(seed))
+def test_helped_by_chance_it_still_goes_on_as_if_never_stopped(tmp_path):
     (tmp_path / "whole").mkdir()
-    whole = search(tmp_path / "whole", 3)
+    whole = search(tmp_path / "whole", 3, sampling=Always)
     run(tmp_path, whole)
-    study = search(tmp_path, 3)
+    study = search(tmp_path, 3, sampling=Always)
     run_one = study.ask()
     study.tell(run_one.number, evaluation(run_one.architecture))
     for _ in range(20):
         study._propose()
     study._journal.write(durable=True)
-    again = search(tmp_path, 3)
+    again = search(tmp_path, 3, sampling=Always)
     run(tmp_path, again)
     assert shape(again) == shape(whole)
 

@@ -31,9 +31,8 @@ def rows(table: Table) -> list[dict[str, Any]]:
     for space in sorted({network.space for network in table.head.networks}):
         unseen = [network for network in table.head.networks if network.held_out and network.space == space]
         used = [network for network in table.head.networks if not network.held_out and network.space == space]
-        found.append(
-            {"target": str(table.head.target), "space": space, "blocks": len(table.rows), **errors(unseen, used, table.head.calibration_of(space))}
-        )
+        figures = errors(unseen, used, table.head.calibration_of(space))
+        found.append({"target": str(table.head.target), "space": space, "blocks": len(table.rows), **figures})
     return found
 
 

@@ -5,23 +5,31 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import NSGAIISampler
 from optuna.trial import FrozenTrial, TrialState
 
+from nas.strategies.sampling import stock
+
 
 class _Nsga2(NSGAIISampler):
     """Optuna's, for studies in which every trial has the same parameters, as ours have."""
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The parameters of the first trial. Optuna intersects all trials' anew: 27 of 35 ms a proposal after 700 trials."""
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        first = complete[0].distributions if complete else {}
-        return {name: distribution for name, distribution in sorted(first.items()) if not distribution.single()}
+        return first_parameters(study)
 
     def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
         """The parents in the order of their trials, in which a resumed study reads them back."""
         return sorted(super().select_parent(study, generation), key=lambda trial: trial.number)
 
 
-def _sampler(seed: int) -> NSGAIISampler:
+def first_parameters(study: Study) -> dict[str, BaseDistribution]:
+    """The parameters of the first complete trial of `study` that have more than one option."""
+    trials = study.get_trials(deepcopy=False)
+    first = next((trial.distributions for trial in trials if trial.state == TrialState.COMPLETE), {})
+    return {name: distribution for name, distribution in sorted(first.items()) if not distribution.single()}
+
+
+def sampler(seed: int) -> NSGAIISampler:
+    """Optuna's, as it comes: it may repeat itself, and go beyond the budget."""
     return _Nsga2(population_size=16, seed=seed)
 
 
-PLUGIN = _sampler
+PLUGIN = stock(sampler)

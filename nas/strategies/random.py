@@ -2,9 +2,11 @@
 
 from optuna.samplers import RandomSampler
 
+from nas.strategies.sampling import stock
+
 
 def _sampler(seed: int) -> RandomSampler:
     return RandomSampler(seed=seed)
 
 
-PLUGIN = _sampler
+PLUGIN = stock(_sampler)

@@ -13,12 +13,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nas import executors, footprint, strategies
+from nas import executors, footprint
 from nas.core.architecture import Architecture
 from nas.core.budget import Budget
 from nas.core.evaluation import Evaluation
 from nas.core.latency import estimate
 from nas.core.space import Choice, SearchSpace, Stage
+from nas.strategies import nsga2
 from nas.study import SearchStudy
 from search_spaces import blocks
 from tests.tiny import SPACE, Device
@@ -53,15 +54,15 @@ def everything(space):
     return {space.architecture(genes) for genes in itertools.product(*(range(gene.options) for gene in space.genes))}
 
 
-def search(folder, trials, seed=0, space=SPACE, budget=LOOSE, strategy="nsga2", counted=None):
-    """A search in `folder`; `counted` collects what is priced."""
+def search(folder, trials, seed=0, space=SPACE, budget=LOOSE, sampling=nsga2.sampler, counted=None):
+    """A search in `folder`, with Optuna's NSGA-II as it comes, which repeats itself; `counted` collects what is priced."""
 
     def priced(architecture):
         if counted is not None:
             counted.append(architecture)
         return costs(architecture)
 
-    return SearchStudy(folder, space, priced, macs, budget, strategies.load(strategy), trials, seed)
+    return SearchStudy(folder, space, priced, macs, budget, sampling, trials, seed)
 
 
 def accuracy(architecture):
@@ -93,9 +94,10 @@ class Evaluator:
         self.__dict__.update(state)
         note(self.log, "unpacked", "-")
 
-    def __call__(self, architecture: Architecture) -> Evaluation:
+    def __call__(self, architecture: Architecture, accuracy_to_beat: float = float("-inf")) -> Evaluation:
         seen = notes(self.log)
         note(self.log, "begun", architecture.id)
+        note(self.log, "to_beat", accuracy_to_beat)
         time.sleep(self.seconds)
         if counted(seen, "ended") >= self.after:
             if counted(seen, "dying") < self.deaths:

@@ -1,0 +1,212 @@
+"""Shared weights for the experiment, trained as `nas.training` does or with a rule of it left out, and networks scored with them."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.ranking_lib.alone import calibration
+from nas.core.architecture import Architecture
+from nas.core.errors import DivergenceError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nas.core.network import NetworkSpec
+    from nas.core.space import SearchSpace
+    from nas.data import ImageData
+    from nas.network import Network
+    from nas.supernet import Supernet
+
+CHECKPOINT_STEPS = 100
+STATISTICS_FROM = 32
+"""Random networks, beside the largest and the smallest, over whose statistics the shared ones are averaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How shared weights are trained. Every step trains `random_networks` + 2 networks, whatever is left out."""
+
+    epochs: float
+    batch_size: int = 64
+    learning_rate: float = 0.1
+    weight_decay: float = 1e-4
+    random_networks: int = 2
+    by_macs: bool = True
+    """Sampled networks are uniform over MACs; False: over genes."""
+    average: float = 0.999
+    """Decay of the running average of the weights that is scored; 0: the last step's weights."""
+    label_smoothing: float = 0.0
+    sandwich: bool = True
+    """Largest and smallest at every step; False: two more sampled networks in their place, which leaves nobody to teach."""
+    teacher_share: float = 0.5
+    """Of a student's loss, on the soft predictions of the largest network; the rest is on the labels."""
+    growing: bool = True
+    """Resolutions are let in one after the other; False: all from the start."""
+
+
+def train(supernet: "Supernet", data: "ImageData", recipe: Recipe, seed: int, path: Path) -> Iterator[tuple[int, int, float]]:
+    """Trains `supernet`, in place, from the checkpoint at `path` on if there is one; yields (step, steps, loss) after each step.
+
+    With nothing left out these are the steps of `nas.training.train_supernet`.
+
+    Raises:
+        CheckpointError: the checkpoint is of another recipe.
+        DivergenceError: a loss is not finite.
+    """
+    from torch.nn.utils import clip_grad_norm_
+
+    from nas import checkpoint
+    from nas.path_sampling import MacsSampler
+    from nas.training import Average, Schedule, make_optimizer, sample, training_batch
+
+    space = supernet.space
+    schedule = Schedule(recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.weight_decay)
+    optimizer, average = make_optimizer(supernet, schedule), Average(supernet, recipe.average)
+    belongs_to = marks(supernet, data) | {"recipe": f"{asdict(recipe)}, seed {seed}"}
+    start = checkpoint.read(path, supernet, optimizer, belongs_to, average.tensors) if path.exists() else 0
+    by_macs = MacsSampler.of(space, supernet.in_channels, supernet.classes) if recipe.by_macs else None
+    steps = schedule.steps(len(data.train))
+    for step in range(start, steps):
+        images, labels, _ = training_batch(data, recipe.batch_size, seed, step)
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate(step, steps)
+        optimizer.zero_grad(set_to_none=True)
+        count = recipe.random_networks + (0 if recipe.sandwich else 2)
+        networks = by_macs(count, seed, step) if by_macs else sample(space, count, f"{seed}:{step}")
+        if recipe.sandwich:
+            networks = [space.largest(), space.smallest(), *networks]
+        allowed = len(space.resolutions) * step // steps if recipe.growing else len(space.resolutions) - 1
+        loss = _step(supernet, recipe, [_no_larger(space, one, allowed) for one in networks], images, labels)
+        norm = clip_grad_norm_(supernet.parameters(), max_norm=5.0).item()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise DivergenceError(f"the loss became {loss}, the gradient {norm} at step {step + 1}: lower the learning rate")
+        optimizer.step()
+        average.update(supernet, step + 1)
+        if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == steps:
+            checkpoint.write(path, supernet, optimizer, step + 1, belongs_to, average.tensors)
+        yield step + 1, steps, loss
+
+
+def _step(supernet: "Supernet", recipe: Recipe, networks: Sequence[Architecture], images: "Tensor", labels: "Tensor") -> float:
+    """Gradients of one step, added up over `networks`, of which the first teaches where there is a sandwich; the first one's loss."""
+    from torch.nn import functional
+
+    logits = _run(supernet, networks[0], images)
+    first = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+    first.backward()
+    share = recipe.teacher_share if recipe.sandwich else 0.0
+    even = recipe.label_smoothing / supernet.classes
+    hard = functional.one_hot(labels, supernet.classes) * (1 - recipe.label_smoothing) + even
+    target = (1 - share) * hard + share * logits.detach().softmax(dim=1)
+    for network in networks[1:]:
+        functional.cross_entropy(_run(supernet, network, images), target).backward()
+    return first.item()
+
+
+def _run(supernet: "Supernet", architecture: Architecture, images: "Tensor") -> "Tensor":
+    from nas.training import resize
+
+    spec = _spec(supernet, architecture)
+    return supernet(resize(images, spec.resolution), spec)
+
+
+def _no_larger(space: "SearchSpace", architecture: Architecture, resolution: int) -> Architecture:
+    """`architecture`, with at most the resolution of that index."""
+    return space.architecture((min(architecture.genes[0], resolution), *architecture.genes[1:]))
+
+
+def marks(supernet: "Supernet", data: "ImageData") -> dict[str, str]:
+    """What shared weights belong to, whatever their recipe."""
+    return {"space": supernet.space.key, "data": f"{data.name} ({data.fingerprint})"}
+
+
+def load(supernet: "Supernet", data: "ImageData", path: Path) -> dict[str, Any]:
+    """Loads the weights that `train` left at `path` into `supernet`, in place; their recipe and step, for a title.
+
+    Raises:
+        CheckpointError: there are none, or they are of another space or other images.
+    """
+    from safetensors import safe_open
+
+    from nas import checkpoint
+
+    checkpoint.read_weights(path, supernet, marks(supernet, data))
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    return {name: metadata[name] for name in ("space", "data", "recipe", "step")}
+
+
+def weights_of(out: Path, name: str) -> Path:
+    """Where the shared weights of that name are kept in the folder `out`."""
+    return out / name / "weights.safetensors"
+
+
+def journal_of(out: Path, name: str) -> Path:
+    """Where the scores with the shared weights of that name are kept."""
+    return out / name / "inherited.jsonl"
+
+
+def score(supernet: "Supernet", data: "ImageData", networks: Mapping[str, Architecture], validation: int) -> Iterator[dict[str, Any]]:
+    """Accuracy of each of `networks`, by id, with inherited weights on all test images and on `validation` images.
+
+    "raw" is without re-calibration: with statistics that all networks share, as a training that keeps running averages has them.
+    """
+    from nas.network import recalibrate
+    from nas.training import accuracy
+
+    shared = shared_statistics(supernet, data)
+    for identity, architecture in networks.items():
+        spec = _spec(supernet, architecture)
+        network = supernet.extract(spec)
+        use_statistics(network, shared)
+        raw = accuracy(network, data, data.test)
+        recalibrate(network, calibration(data, spec.resolution))
+        held = accuracy(network, data, data.validation.some(validation))
+        yield {"id": identity, "test": accuracy(network, data, data.test), "validation": held, "raw": raw}
+
+
+def shared_statistics(supernet: "Supernet", data: "ImageData") -> "dict[str, Tensor]":
+    """Batch-norm statistics by slot, kind and name, averaged for each channel over networks that have it.
+
+    Those are the largest, the smallest and `STATISTICS_FROM` random networks, each calibrated by itself.
+    """
+    import torch
+    from torch.nn import functional
+
+    from nas.network import recalibrate
+    from nas.training import sample
+
+    space = supernet.space
+    sums: dict[str, Tensor] = {}
+    counts: dict[str, Tensor] = {}
+    for architecture in (space.largest(), space.smallest(), *sample(space, STATISTICS_FROM, "statistics")):
+        network = supernet.extract(_spec(supernet, architecture))
+        recalibrate(network, calibration(data, network.spec.resolution))
+        for name, values in _statistics(network):
+            length = max(len(values), len(sums.get(name, ())))
+            for found, new in ((sums, values), (counts, torch.ones_like(values))):
+                old = found.get(name, torch.zeros(0))
+                found[name] = functional.pad(old, (0, length - len(old))) + functional.pad(new, (0, length - len(new)))
+    return {name: total / counts[name] for name, total in sums.items()}
+
+
+def use_statistics(network: "Network", shared: "dict[str, Tensor]") -> None:
+    """Gives `network` the first channels of `shared`; channels that nobody had keep mean 0 and variance 1."""
+    for name, values in _statistics(network):
+        found = shared.get(name, values)[: len(values)]
+        values[: len(found)] = found
+
+
+def _statistics(network: "Network") -> "Iterator[tuple[str, Tensor]]":
+    """Running means and variances under the name by which networks of a space share them: `<slot>.<kind>.<buffer>`."""
+    kinds = {slot: block.kind for slot, block in zip(network.spec.slots, network.spec.blocks, strict=True)}
+    for name, values in network.named_buffers():
+        slot, _, rest = name.partition(".")
+        if values.is_floating_point():
+            yield f"{slot}.{kinds[slot]}.{rest}", values
+
+
+def _spec(supernet: "Supernet", architecture: Architecture) -> "NetworkSpec":
+    return supernet.space.network(architecture, supernet.in_channels, supernet.classes)

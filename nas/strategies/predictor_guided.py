@@ -1,0 +1,221 @@
+"""Searches a model of the accuracy, not the architectures themselves: the default.
+
+A few architectures are evaluated over the whole range of latencies. A predictor with uncertainty (`nas.accuracy.predictor`) is
+fitted to them; an evolutionary search over tens of thousands of architectures, all priced by the latency table, looks for those
+that are expected to add most to the front (expected hypervolume improvement, exact since the latency is known), and the best
+batch of them is proposed, each chosen as if those before it had turned out as predicted. Then all over again.
+
+A plan is made for the first 12, 16, 20, ... evaluations and follows from these and the run's seed, so that a search that goes
+on makes the plan that it had. The longer a search, the larger its batches, so that the time for a proposal does not grow.
+
+Sources: Jones et al. 1998 (expected improvement), Emmerich et al. 2006 (hypervolume), Ginsbourger et al. 2010 (batches).
+"""
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas.core.landscape import Floats, Genes, Landscape
+from nas.strategies.history import History, key
+from nas.strategies.improvement import best_so_far, expected
+from nas.strategies.moves import anything, crossed, distinct, feasible, lawful, mutated, unseen
+from nas.strategies.sampling import Propose, proposing
+
+START = 12
+"""Evaluations before the first prediction."""
+BATCH, GROWTH = 4, 16
+"""Proposals that one plan is for, at least, and evaluations for each that it is for at most."""
+ENUMERATED = 20_000
+"""Architectures up to which all are predicted; of more, an evolution looks at `GENERATIONS` times `CHILDREN`."""
+GENERATIONS, CHILDREN, PARENTS = 8, 1024, 192
+SHORTLIST = 512
+"""Candidates among which proposals are chosen one by one."""
+OPTIONS = 32
+"""Options of a gene that the predictor tells apart; of more, neighbours are taken together."""
+BEYOND = 0.1
+"""How far the area that counts goes beyond the slowest architecture, as a share of the range of latencies."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Goal:
+    """What is expected of candidates, given the evaluations so far."""
+
+    predict: "_Predict"
+    front: tuple[Floats, Floats]
+    floor: float
+    end_ms: float
+
+    def gain(self, genes: Genes, latency_ms: Floats) -> tuple[Floats, Floats]:
+        """Expected gain and accuracy of each of `genes` (n, genes)."""
+        mean, std = self.predict(genes)
+        return expected(mean, std, latency_ms, self.front, self.floor, self.end_ms), mean
+
+
+class _Predict:
+    """Accuracy and its deviation from genes, of which those with very many options are coarsened."""
+
+    def __init__(self, history: History, options: tuple[int, ...], seed: int) -> None:
+        from nas.accuracy.predictor import fit
+
+        self._options = np.array(options)
+        kept = np.minimum(self._options, OPTIONS)
+        self._kept = kept
+        self._predictor = fit(self._coarse(history.genes), tuple(int(count) for count in kept), history.accuracy, seed)
+
+    def _coarse(self, genes: Genes) -> Genes:
+        return genes * self._kept // self._options
+
+    def __call__(self, genes: Genes) -> tuple[Floats, Floats]:
+        mean, std = self._predictor.predict(self._coarse(genes))
+        return np.asarray(mean, dtype=np.float64), np.maximum(np.asarray(std, dtype=np.float64), 1e-12)
+
+
+class _Plan:
+    """Architectures in the order in which to evaluate them, each looked for when it is asked for."""
+
+    def __init__(self, evaluated: int, order: Iterator[Genes]) -> None:
+        self.evaluated = evaluated
+        self._found: list[Genes] = []
+        self._order = order
+
+    def first_new(self, seen: Container[bytes]) -> Genes | None:
+        """The first that is not in `seen`; None where the plan is used up."""
+        for genes in self._found:
+            if key(genes) not in seen:
+                return genes
+        for genes in self._order:
+            self._found.append(genes)
+            if key(genes) not in seen:
+                return genes
+        return None
+
+
+class _PredictorGuided:
+    """Proposes from the plan for as many evaluations as there are."""
+
+    def __init__(self, landscape: Landscape, seed: int) -> None:
+        self._landscape, self._seed = landscape, seed
+        self._plan = _Plan(-1, iter(()))
+
+    def __call__(self, history: History, rng: np.random.Generator) -> Genes:
+        """The first of the plan that is new; where the plan is used up, anything within the budget."""
+        count = planned(len(history.genes))
+        if self._plan.evaluated != count:
+            first = History(history.genes[:count], history.accuracy[:count], history.latency_ms[:count], frozenset(), 0)
+            self._plan = _Plan(count, self._order(first))
+        found = self._plan.first_new(history.seen)
+        return anything(self._landscape, rng) if found is None else found
+
+    def _order(self, history: History) -> Iterator[Genes]:
+        """The plan for what was evaluated."""
+        rng = np.random.default_rng((self._seed, len(history.genes)))
+        if not len(history.genes):
+            yield from start(self._landscape, START, rng)
+            return
+        known = {key(genes) for genes in history.genes}
+        pool, latency_ms = self._candidates(history, rng)
+        low, high = float(min(latency_ms.min(), history.latency_ms.min())), float(max(latency_ms.max(), history.latency_ms.max()))
+        predict = _Predict(history, self._landscape.options, self._seed)
+        front = best_so_far(history.accuracy, history.latency_ms)
+        goal = _Goal(predict, front, float(history.accuracy.min()), high + BEYOND * (high - low) + 1e-9)
+        if self._landscape.everything is None or len(self._landscape.everything) > ENUMERATED:
+            pool, latency_ms = evolved(self._landscape, pool, latency_ms, goal, rng)
+        fresh = unseen(pool, known)
+        yield from best_first(pool[fresh], latency_ms[fresh], goal)
+
+    def _candidates(self, history: History, rng: np.random.Generator) -> tuple[Genes, Floats]:
+        """Architectures within the budget to begin with, and their latencies."""
+        whole = self._landscape.everything
+        if whole is not None and len(whole) <= ENUMERATED:
+            pool = whole
+        else:
+            drawn = feasible(self._landscape, CHILDREN, rng)
+            pool = lawful(self._landscape, np.concatenate([history.genes[-4 * PARENTS :], _leaders(history), drawn]))
+        prices = self._landscape.price(pool)
+        fits = prices.feasible if prices.feasible.any() else np.ones(len(pool), dtype=np.bool_)
+        return pool[fits], prices.latency_ms[fits]
+
+
+def planned(evaluated: int) -> int:
+    """The number of evaluations on which the plan for `evaluated` rests."""
+    if evaluated < START:
+        return 0
+    at = START
+    while (following := at + max(BATCH, at // GROWTH)) <= evaluated:
+        at = following
+    return at
+
+
+def start(landscape: Landscape, count: int, rng: np.random.Generator) -> Genes:
+    """About `count` architectures to begin with: the starts, and others at even steps of the logarithm of latency, unlike each other."""
+    pool = lawful(landscape, np.concatenate([landscape.starts, feasible(landscape, 4096, rng)]))
+    prices = landscape.price(pool)
+    fits = prices.feasible if prices.feasible.any() else np.ones(len(pool), dtype=np.bool_)
+    pool, place = pool[fits], np.log(prices.latency_ms[fits])
+    chosen = [int(place.argmin()), int(place.argmax())]
+    near = max(8, len(pool) // 64)
+    for target in np.linspace(place.min(), place.max(), count)[1:-1][rng.permutation(count - 2)]:
+        close = np.argsort(np.abs(place - target), kind="stable")[:near]
+        unlike = (pool[close][:, None, :] != pool[chosen][None]).sum(axis=2).min(axis=1) + rng.random(len(close))
+        chosen.append(int(close[unlike.argmax()]))
+    return pool[list(dict.fromkeys(chosen))]
+
+
+def evolved(landscape: Landscape, pool: Genes, latency_ms: Floats, goal: _Goal, rng: np.random.Generator) -> tuple[Genes, Floats]:
+    """The candidates of most expected gain that an evolution from `pool` finds, and their latencies."""
+    gain, _ = goal.gain(pool, latency_ms)
+    for _ in range(GENERATIONS):
+        parents = pool[_best_of_all_latencies(gain, latency_ms, PARENTS)]
+        first, second = (parents[rng.integers(len(parents), size=CHILDREN)] for _ in range(2))
+        mixed = np.where(rng.random(CHILDREN)[:, None] < 0.5, crossed(first, second, rng), first)
+        changes = rng.integers(1, 4, size=CHILDREN)
+        children = lawful(landscape, np.concatenate([mutated(mixed, landscape.options, changes, rng), landscape.draw(CHILDREN // 8, rng)]))
+        prices = landscape.price(children)
+        fits = prices.feasible
+        if not fits.any():
+            continue
+        children, found_ms = children[fits], prices.latency_ms[fits]
+        pool, latency_ms = np.concatenate([pool, children]), np.concatenate([latency_ms, found_ms])
+        gain = np.concatenate([gain, goal.gain(children, found_ms)[0]])
+        once = distinct(pool)
+        kept = once[_best_of_all_latencies(gain[once], latency_ms[once], 4 * PARENTS)]
+        pool, latency_ms, gain = pool[kept], latency_ms[kept], gain[kept]
+    return pool, latency_ms
+
+
+def _best_of_all_latencies(gain: Floats, latency_ms: Floats, count: int) -> np.ndarray:
+    """Indices of `count` candidates: half of them the best of all, the others the best of each eighth by latency."""
+    order = np.argsort(-gain, kind="stable")
+    octiles = np.array_split(np.argsort(latency_ms, kind="stable"), 8)
+    spread = [part[np.argsort(-gain[part], kind="stable")[: count // 16]] for part in octiles]
+    return np.unique(np.concatenate([order[: count // 2], *spread]))
+
+
+def best_first(pool: Genes, latency_ms: Floats, goal: _Goal) -> Iterator[Genes]:
+    """The candidates, the best first, each chosen as if those before it had turned out as predicted."""
+    gain, _ = goal.gain(pool, latency_ms)
+    short = np.argsort(-gain, kind="stable")[:SHORTLIST]
+    pool, latency_ms = pool[short], latency_ms[short]
+    mean, std = goal.predict(pool)
+    accuracy, ms = goal.front
+    gain, left = gain[short], np.ones(len(pool), dtype=np.bool_)
+    while left.any():
+        best = int(np.where(left, gain, -1.0).argmax())
+        left[best] = False
+        yield pool[best]
+        accuracy, ms = best_so_far(np.append(accuracy, mean[best]), np.append(ms, latency_ms[best]))
+        gain = expected(mean, std, latency_ms, (accuracy, ms), goal.floor, goal.end_ms)
+
+
+def _leaders(history: History) -> Genes:
+    """The architectures of the front."""
+    ahead = best_so_far(history.accuracy, history.latency_ms)
+    return history.genes[np.isin(history.accuracy, ahead[0]) & np.isin(history.latency_ms, ahead[1])]
+
+
+def _propose(landscape: Landscape, seed: int) -> Propose:
+    return _PredictorGuided(landscape, seed)
+
+
+PLUGIN = proposing(_propose)

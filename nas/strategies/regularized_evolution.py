@@ -1,0 +1,34 @@
+"""Regularized evolution (Real et al. 2019): the oldest of the population dies, whoever is fit. Of two objectives here.
+
+The population are the last `POPULATION` evaluated. Each proposal is one mutation of the winner of a tournament, whose judge
+weighs accuracy against latency; the weight changes from proposal to proposal, so that the whole front is approached.
+"""
+
+import numpy as np
+
+from nas.core.landscape import Genes, Landscape
+from nas.strategies.history import History
+from nas.strategies.moves import anything, mutated, spanned
+from nas.strategies.sampling import Propose, proposing
+
+POPULATION, TOURNAMENT = 50, 10
+"""Real et al. take 100 and 25 for tens of thousands of evaluations."""
+FIRST = 16
+"""Proposals at random to begin with."""
+
+
+def _evolution(landscape: Landscape, seed: int) -> Propose:
+    def propose(history: History, rng: np.random.Generator) -> Genes:
+        if len(history.genes) < FIRST:
+            return anything(landscape, rng)
+        population = np.arange(max(0, len(history.genes) - POPULATION), len(history.genes))
+        accuracy, latency = spanned(history.accuracy[population]), spanned(np.log(history.latency_ms[population]))
+        weight = rng.random()
+        entered = rng.permutation(len(population))[:TOURNAMENT]
+        winner = population[entered[int(np.argmax((1 - weight) * accuracy[entered] - weight * latency[entered]))]]
+        return mutated(history.genes[winner : winner + 1], landscape.options, np.ones(1), rng)[0]
+
+    return propose
+
+
+PLUGIN = proposing(_evolution)
