@@ -97,7 +97,7 @@ def explore(
     from nas.study import SearchStudy
 
     settings = problem.settings
-    strategy = strategies.load(settings.strategy)
+    strategy = strategies.load(settings.strategy, problem.landscape(), settings.seed)
     study = SearchStudy(folder.path, problem.space, problem.price, problem.macs, problem.budget, strategy, settings.trials, settings.seed)
     with display.bar("Searching", settings.trials) as bar:
 
@@ -139,9 +139,10 @@ def finish(
             tune_all(tuner, untuned, lambda done: bar.at(done, f"{len(untuned)} picks"))
     # Only now, with nothing else running: compressors choose by timing, and files may be timed.
     calibration = calibration_data(data, settings.calibration_images)
-    latency = latency_of_files(device, problem.model)
+    latency = latency_of_files(device, problem.model, problem.space.key)
     watts = partial(power.of, device)
-    finisher = Finisher(problem.space, data, calibration, converters, device.max_onnx_opset, latency, watts, problem.budget, folder)
+    target, opset = problem.model.target, device.max_onnx_opset
+    finisher = Finisher(problem.space, data, calibration, converters, target, opset, latency, watts, problem.budget, folder)
     with display.bar("Exporting and checking", len(missing)) as bar:
         for number, record in enumerate(missing, start=1):
             assert record.evaluation is not None, "only evaluated candidates are picked"
@@ -163,8 +164,11 @@ def conclude_again(path: Path) -> RunResult:
     folder = RunFolder(path)
     if not folder.settings.exists():
         raise StudyError(f"{path} holds no run (settings.toml is missing): give the folder that `nas.search --out` wrote")
+    settings = RunSettings.read(folder.settings)
+    if settings.space.startswith("tabular:"):
+        raise StudyError(f"{path} holds a search in a table, which has no models to report on: its answer is {path / 'front.json'}")
     input_format = folder.load(folder.input_format, InputFormat)
-    problem = ask(RunSettings.read(folder.settings)).about(input_format.channels, len(input_format.classes))
+    problem = ask(settings).about(input_format.channels, len(input_format.classes))
     told = records(load(path))
     paths = [folder.pick(record.architecture.id) for record in choose(told, problem.settings.picks)]
     missing = sum(not pick.exists() for pick in paths)

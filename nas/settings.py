@@ -77,6 +77,8 @@ class RunSettings(_Settings):
     """`embedded`, `idx:PATH`, `folder:PATH` or `hf:NAME`."""
     space: str = "mobile_shuffle_32"
     """Name of a file in `search_spaces/`."""
+    accuracy: str = "supernet"
+    """How candidates are judged: `supernet`, or the name of a score in `nas/accuracy/`, which needs no data."""
     strategy: str = "predictor_guided"
     """Name of a file in `nas/strategies/`."""
     seed: Annotated[int, Field(ge=0)] = 0

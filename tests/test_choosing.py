@@ -1,5 +1,7 @@
 """Which candidates become picks."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +49,14 @@ def test_both_ends_of_the_front_are_among_them(records, picks):
 def test_nobody_is_chosen_before_the_front_is_exhausted(records, picks):
     members, chosen = best(records), choose(records, picks)
     assert sum(one in members for one in chosen) == min(picks, len(members))
+
+
+def test_whoever_was_rejected_early_is_chosen_last():
+    """Its accuracy is an estimate from few images, however high."""
+    rejected = replace(record(1, 0.9, 2.0), evaluation=Evaluation(0.9, 1000, 100, (), 0.1, rejected_after=250))
+    records = [record(0, 0.5, 1.0), rejected, record(2, 0.4, 3.0)]
+    assert [one.number for one in choose(records, 2)] == [0, 2]
+    assert [one.number for one in choose(records, 3)] == [0, 1, 2]
 
 
 def test_of_one_pick_it_is_the_most_accurate():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nas.data import normalise
-from nas.network import Network, batch_norms, channels_last, recalibrate
+from nas.network import Network, batch_norms, channels_last, fold_batch_norms, recalibrate
 from nas.supernet import Supernet
 from nas.training import Schedule, accuracy, make_optimizer, train_supernet
 from tests.tiny import SPACE, images
@@ -98,3 +98,13 @@ def test_recalibration_is_not_optional():
     recalibrate(cut_out, normalise(data.train.images, data, 12))
     assert accuracy(cut_out, data, data.validation) >= 0.9
     assert without <= 0.6
+
+
+def test_folded_batch_norms_leave_the_function_and_no_norm(network):
+    recalibrate(network, batch(64))
+    images = batch(20)
+    with torch.no_grad():
+        before = network(images)
+        fold_batch_norms(network)
+        assert torch.allclose(network(images), before, rtol=1e-4, atol=1e-5)
+    assert not batch_norms(network)

@@ -1,8 +1,16 @@
-"""Accuracy with the supernet's weights: extract, re-calibrate batch norms, score on validation images."""
+"""Accuracy with the supernet's weights: extract, re-calibrate batch norms, score on validation images.
 
-import time
+An evaluator lives as long as its worker and keeps what evaluations have in common: the supernet, and normalised images. A
+candidate that is dominated beyond reasonable doubt is not scored to the end.
+"""
+
+import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,13 +18,21 @@ from torch import Tensor
 import search_spaces
 from nas.core.architecture import Architecture
 from nas.core.evaluation import Evaluation
-from nas.data import ImageData, normalise
-from nas.network import Network, recalibrate
+from nas.core.network import BlockSpec, NetworkSpec
+from nas.data import ImageData, Split, normalise
+from nas.network import Network, fold_batch_norms, recalibrate
 from nas.supernet import Supernet
-from nas.training import accuracy
+from search_spaces import blocks
+
+BATCH = 250
+"""Validation images that are scored together, and after each of which a candidate may be rejected."""
+DOUBT = 2.5
+"""Standard deviations between what a rejected candidate has shown and what it would have had to beat."""
+KEPT_MB = 256.0
+"""Normalised images that an evaluator keeps, in 10^6 bytes, at most."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # without slots, for the cached properties
 class SupernetAccuracy:
     """A function from an architecture to its `Evaluation`; plain tensors inside, so that it travels to any worker.
 
@@ -34,19 +50,84 @@ class SupernetAccuracy:
         reduced = replace(calibration_data(data, calibration_images), validation=data.validation.some(validation_images))
         return cls(supernet.space.name, weights, reduced)
 
-    def __call__(self, architecture: Architecture) -> Evaluation:
-        """Validation accuracy and counts of `architecture`."""
-        started = time.perf_counter()
-        space = search_spaces.load(self.space)
-        channels, classes = self.data.train.images.shape[1], len(self.data.classes)
-        supernet = Supernet(space, channels, classes)
-        supernet.load_state_dict(self.weights)
-        network = supernet.extract(space.network(architecture, channels, classes))
-        recalibrate(network, calibration_batch(self.data, network.spec.resolution))
-        score = accuracy(network, self.data, self.data.validation)
-        macs, uncounted = count_macs(network)
-        params = sum(parameter.numel() for parameter in network.parameters())
-        return Evaluation(score, macs, params, uncounted, time.perf_counter() - started)
+    def __call__(self, architecture: Architecture, accuracy_to_beat: float = -math.inf) -> Evaluation:
+        """Validation accuracy and counts of `architecture`.
+
+        Scoring stops early when the accuracy will not reach `accuracy_to_beat`, that of a candidate which is at least as good
+        in every other objective. The result does not depend on what the worker has evaluated before.
+        """
+        started = perf_counter()
+        supernet = self._supernet
+        spec = supernet.space.network(architecture, supernet.in_channels, supernet.classes)
+        with torch.inference_mode():
+            network = supernet.extract(spec)
+            params = sum(parameter.numel() for parameter in network.parameters())
+            recalibrate(network, self._calibration(spec.resolution))
+            fold_batch_norms(network)
+            score, rejected_after = self._score(network, accuracy_to_beat)
+        return Evaluation(score, blocks.macs(spec), params, uncounted(spec), perf_counter() - started, rejected_after)
+
+    def _score(self, network: Network, accuracy_to_beat: float) -> tuple[float, int]:
+        """Share of validation images classified correctly, and the number of them after which it was enough; 0: all."""
+        right: list[Tensor] = []
+        scored, images = 0, len(self._validation)
+        for number in range(-(-images // BATCH)):
+            labels = self._validation.labels[number * BATCH : (number + 1) * BATCH]
+            right.append(network(self._batch(network.spec.resolution, number)).argmax(dim=1) == labels)
+            scored += len(labels)
+            if scored < images and upper_bound(int(torch.cat(right).sum()), scored, images) < accuracy_to_beat:
+                return _share(right), scored
+        return _share(right), 0
+
+    @cached_property
+    def _supernet(self) -> Supernet:
+        supernet = Supernet(search_spaces.load(self.space), self.data.channels, len(self.data.classes))
+        supernet.load_state_dict(self.weights, assign=True)
+        return supernet
+
+    @cached_property
+    def _validation(self) -> Split:
+        """The validation images in an order of no meaning, so that any beginning stands for all."""
+        order = torch.randperm(len(self.data.validation), generator=torch.Generator().manual_seed(0))
+        return Split(self.data.validation.images[order], self.data.validation.labels[order])
+
+    @cached_property
+    def _calibration(self) -> Callable[[int], Tensor]:
+        """From a resolution to `calibration_batch` there."""
+        return lru_cache(self._kept(len(self.data.train)))(lambda resolution: calibration_batch(self.data, resolution))
+
+    @cached_property
+    def _batch(self) -> Callable[[int, int], Tensor]:
+        """From a resolution and a number to that batch of normalised validation images."""
+
+        def made(resolution: int, number: int) -> Tensor:
+            images = self._validation.images[number * BATCH : (number + 1) * BATCH]
+            return normalise(images, self.data, resolution).contiguous(memory_format=torch.channels_last)
+
+        return lru_cache(self._kept(BATCH))(made)
+
+    def _kept(self, images: int) -> int:
+        """Batches of `images`, at the largest resolution, that half of what may be kept has room for."""
+        size = self._supernet.space.resolutions[-1]
+        return int(0.5e6 * KEPT_MB / (4 * images * self.data.channels * size**2))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was computed from it."""
+        return {"space": self.space, "weights": self.weights, "data": self.data}
+
+
+def upper_bound(right: int, scored: int, images: int) -> float:
+    """What the accuracy on all `images` will hardly exceed, after `right` of the first `scored`, drawn at random.
+
+    `DOUBT` deviations above what was seen. Source: Agresti and Coull 1998 (two successes and two failures added, for the
+    deviation), with the finite-population factor: only the images not yet seen may still surprise.
+    """
+    share = (right + 2) / (scored + 4)
+    return right / scored + DOUBT * math.sqrt(share * (1 - share) / scored * (images - scored) / max(1, images - 1))
+
+
+def _share(right: list[Tensor]) -> float:
+    return float(torch.cat(right).float().mean())
 
 
 def calibration_data(data: ImageData, images: int) -> ImageData:
@@ -75,3 +156,18 @@ def count_macs(network: Network) -> tuple[int, tuple[str, ...]]:
         by_operator = analysis.by_operator()
         uncounted = tuple(sorted(name.removeprefix("aten::") for name in analysis.unsupported_ops()))
     return int(by_operator["conv"] + by_operator["linear"]), uncounted
+
+
+def uncounted(network: NetworkSpec) -> tuple[str, ...]:
+    """The operators of `network` that `count_macs` cannot count, as it names them, without tracing the whole network."""
+    found = (_uncounted(b.kind, b.stride, b.in_channels == b.out_channels, b.se, b.activation) for b in network.blocks)
+    return tuple(sorted(set().union(*found)))
+
+
+@lru_cache(maxsize=256)
+def _uncounted(kind: str, stride: int, keeps_channels: bool, se: bool, activation: str) -> tuple[str, ...]:
+    """Those of one block, which do not depend on its size."""
+    block = BlockSpec(kind, 16, 16, 16 if keeps_channels else 32, 3, stride, se, activation, 4, 4)
+    with torch.inference_mode(False):
+        _, names = count_macs(Network(NetworkSpec(4, 16, block.out_channels, ("block",), (block,))).eval())
+    return names

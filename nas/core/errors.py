@@ -43,6 +43,10 @@ class CheckpointError(NasError):
     """Saved weights are damaged, or belong to another space or data set."""
 
 
+class DivergenceError(CheckpointError):
+    """Training came to a loss or gradient that is no number; the saved weights are still good."""
+
+
 class DeviceError(NasError):
     """A device profile or table is missing, damaged, or cannot do what was asked."""
 

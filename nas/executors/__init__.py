@@ -19,10 +19,13 @@ MAX_RETRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A search to execute. `told` is called after every evaluation; `folder` is the run's, for scratch files."""
+    """A search to execute. `told` is called after every evaluation; `folder` is the run's, for scratch files.
+
+    `evaluate` gets an architecture and the accuracy that it has to beat to be of use.
+    """
 
     study: "SearchStudy"
-    evaluate: Callable[[Architecture], Evaluation]
+    evaluate: Callable[[Architecture, float], Evaluation]
     told: Callable[[], None]
     workers: int
     ray_address: str | None

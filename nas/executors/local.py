@@ -45,7 +45,7 @@ def _run(job: Job) -> None:
             while len(busy) < job.workers and (candidate := again.pop() if again else job.study.ask()):
                 worker = idle.pop() if idle else _start(job)
                 busy[worker.line] = (worker, candidate)
-                _send(worker, candidate.architecture)
+                _send(worker, candidate)
             if not busy:
                 return
             for line in wait([worker.line for worker, _ in busy.values()]):
@@ -83,9 +83,9 @@ def _start(job: Job) -> _Worker:
     return _Worker(process, ours)
 
 
-def _send(worker: _Worker, architecture: Architecture) -> None:
+def _send(worker: _Worker, candidate: Candidate) -> None:
     try:
-        worker.line.send(architecture)
+        worker.line.send((candidate.architecture, candidate.accuracy_to_beat))
     except OSError:  # it died while idle: the line, which is closed now, tells on receiving
         return
 
@@ -99,13 +99,13 @@ def _receive(worker: _Worker) -> Evaluation | str | None:
     return answer
 
 
-def _work(line: Connection, evaluate: Callable[[Architecture], Evaluation], threads: int) -> None:
+def _work(line: Connection, evaluate: Callable[[Architecture, float], Evaluation], threads: int) -> None:
     """A worker's life: evaluates what comes down the line until its driver is gone."""
     workers.prepare(threads)
     while True:
-        architecture = line.recv()
+        architecture, accuracy_to_beat = line.recv()
         try:
-            answer: Evaluation | str = evaluate(architecture)
+            answer: Evaluation | str = evaluate(architecture, accuracy_to_beat)
         except Exception as error:
             answer = explain(architecture, error)
         line.send(answer)

@@ -48,7 +48,8 @@ class _StudySearcher(Searcher):
         if candidate is None:
             return None if self._candidates else Searcher.FINISHED
         self._candidates[trial_id] = candidate
-        return {"space": candidate.architecture.space, "genes": list(candidate.architecture.genes)}
+        architecture, to_beat = candidate.architecture, candidate.accuracy_to_beat
+        return {"space": architecture.space, "genes": list(architecture.genes), "accuracy_to_beat": to_beat}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tells the study. An evaluation that failed, or whose workers died too often, ends the search."""
@@ -90,7 +91,7 @@ class _Evaluation(tune.Trainable):
         import torch
 
         torch.set_num_threads(given["threads"])
-        self._evaluate: Callable[[Architecture], Evaluation] = given["evaluate"]
+        self._evaluate: Callable[[Architecture, float], Evaluation] = given["evaluate"]
         self._config = config
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -102,7 +103,7 @@ class _Evaluation(tune.Trainable):
         """The evaluation, as the trial's one and only result; an error is a result too, for Tune would try it again."""
         architecture = Architecture(self._config["space"], tuple(self._config["genes"]))
         try:
-            evaluation = self._evaluate(architecture)
+            evaluation = self._evaluate(architecture, self._config["accuracy_to_beat"])
         except Exception as error:
             return {"accuracy": float("-inf"), "failure": explain(architecture, error), "done": True}
         return {"accuracy": evaluation.accuracy, "evaluation": astuple(evaluation), "done": True}

@@ -10,6 +10,7 @@ from nas.measuring import files
 
 SPACE = search_spaces.load("mobile_shuffle_32")
 BLOCKS = {block.kind: block for block in SPACE.unique_blocks(1, 10)}
+BLOCKS |= zip(("last_conv", "wide_head"), (block for _, block in search_spaces.load("mobilenet_v3").ending(160, 4, 10)), strict=True)
 
 
 def target(runtime="onnxruntime", precision="fp32"):
@@ -28,7 +29,7 @@ def test_an_int8_block_takes_and_gives_integers_as_between_two_others(tmp_path, 
     files.write(BLOCKS[kind], tmp_path / "b.onnx", target(precision="int8"), 17)
     given, result = run(tmp_path / "b.onnx")
     assert given == ("tensor(float)" if kind == "conv" else "tensor(uint8)")
-    assert result.dtype == (np.float32 if kind == "head" else np.uint8)
+    assert result.dtype == (np.float32 if kind in ("head", "wide_head") else np.uint8)
     nodes = [node.op_type for node in onnx.load(tmp_path / "b.onnx").graph.node]
     assert "QuantizeLinear" in nodes and "Conv" in nodes
 
@@ -44,7 +45,7 @@ def test_an_fp32_block_keeps_its_shape(tmp_path, kind):
     block = BLOCKS[kind]
     files.write(block, tmp_path / "b.onnx", target(), 13)
     _, result = run(tmp_path / "b.onnx")
-    assert result.shape == ((1, 10) if kind == "head" else (1, block.out_channels, block.out_height, block.out_width))
+    assert result.shape == ((1, 10) if kind in ("head", "wide_head") else (1, block.out_channels, block.out_height, block.out_width))
 
 
 def test_what_cannot_be_written_is_said():
