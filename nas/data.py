@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nas import data_sources
+from nas.augmentation import may_mirror
 from nas.core.errors import DataError
 from nas.data_sources import Labelled, Parts
 
@@ -18,9 +19,6 @@ VALIDATION_SHARE = 0.2
 MAX_VALIDATION = 10_000
 CUT_SHARE = 0.15
 """Of all images, for validation and again for test, where a source brings neither."""
-
-MAX_SHIFT = 1 / 32
-"""Of an image's size, in each direction, when it is augmented: none at 28 px, where more cost two points in short trainings."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +44,7 @@ class ImageData:
 
     `mean` and `std` are those of the training pixels / 255, per channel. `fingerprint` is 12 hexadecimal digits of
     everything in it, the division into parts included: weights trained on one never meet another's validation images.
+    `mirrors` says whether training may swap left and right.
     """
 
     name: str
@@ -56,6 +55,7 @@ class ImageData:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
+    mirrors: bool = True
 
     @property
     def channels(self) -> int:
@@ -100,24 +100,6 @@ def normalise(images: Tensor, data: ImageData, resolution: int) -> Tensor:
     return scaled.sub_(mean).div_(std)
 
 
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image mirrored with probability 1/2 and shifted by up to `MAX_SHIFT` of its size, zeros (the mean) moving in.
-
-    Args:
-        images: normalised, (n, channels, height, width); not changed.
-        generator: decides; the same state gives the same result.
-    """
-    count, channels, height, width = images.shape
-    down, right = int(height * MAX_SHIFT), int(width * MAX_SHIFT)
-    flipped = torch.rand(count, 1, generator=generator) < 0.5
-    rows = torch.arange(height) + torch.randint(0, 2 * down + 1, (count, 1), generator=generator)
-    columns = torch.arange(width)
-    columns = torch.where(flipped, columns.flip(0), columns) + torch.randint(0, 2 * right + 1, (count, 1), generator=generator)
-    padded = functional.pad(images, (right, right, down, down))
-    shifted = padded.gather(2, rows[:, None, :, None].expand(-1, channels, -1, padded.shape[3]))
-    return shifted.gather(3, columns[:, None, None, :].expand(-1, channels, height, -1))
-
-
 def stratified(labels: npt.NDArray[np.int64], share: float, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Indices of the images that stay and of those cut off, both rising; together they are all images, once.
 
@@ -147,7 +129,8 @@ def divide(name: str, parts: Parts, seed: int) -> ImageData:
         train, validation = _cut(train, share, seed)
     mean, std = _statistics(train.images)
     fingerprint = _fingerprint(parts.classes, (train, validation, test))
-    return ImageData(name, parts.classes, _split(train), _split(validation), _split(test), mean, std, fingerprint)
+    mirrors = may_mirror(parts.classes)
+    return ImageData(name, parts.classes, _split(train), _split(validation), _split(test), mean, std, fingerprint, mirrors)
 
 
 def _check(name: str, parts: Parts) -> None:

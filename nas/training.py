@@ -8,32 +8,43 @@ had not been. Sources: Yu et al. 2020, BigNAS (sandwich rule, in-place distillat
 import math
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nas import augmentation
 from nas.core.architecture import Architecture
-from nas.core.errors import CheckpointError
+from nas.core.errors import DivergenceError
+from nas.core.network import BlockSpec
 from nas.core.space import SearchSpace
-from nas.data import ImageData, Split, augment, normalise
+from nas.data import ImageData, Split, normalise
+from nas.distributed import ALONE, Team
 from nas.network import Network
-from nas.supernet import Supernet
+from nas.path_sampling import MacsSampler
+from nas.supernet import After, Supernet
 
 TEACHER_SHARE = 0.3
 """Of the loss of a fine-tuned network; the rest is on the labels."""
 
+_RESIDUAL = frozenset({"mbconv", "separable"})
+"""Blocks that add their input to what they compute, where stride and channels allow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how hard to train. `epochs` may be a fraction; `learning_rate` is the peak, for `batch_size`."""
+    """How long and how hard to train. `epochs` may be a fraction; `learning_rate` is the peak, for `batch_size`.
+
+    `max_shift` is how far images are moved at random, as a share of their size.
+    """
 
     epochs: float
     batch_size: int
     learning_rate: float
     weight_decay: float
     warmup_share: float = 0.15
+    max_shift: float = field(default=1 / 32, repr=False)
 
     def steps(self, images: int) -> int:
         """Optimiser steps for a training set of `images`."""
@@ -48,13 +59,59 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Recipe:
+    """What the networks of a step are, and what they are trained on.
+
+    `by_macs` samples uniformly over multiply-accumulates, else over genes. `label_smoothing` is the share of a label that goes
+    to all classes alike. `drop_path` is the probability with which the last residual block of the largest network passes an
+    image by; it rises linearly from the first (Huang et al. 2016). `bf16` computes in bfloat16 where PyTorch's autocast says so.
+    """
+
+    by_macs: bool = False
+    label_smoothing: float = 0.0
+    drop_path: float = 0.0
+    bf16: bool = False
+
+
+PLAIN = Recipe()
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training stands: `step` of `steps` done, losses of the largest and the smallest network at that step."""
+    """Where training stands: `step` of `steps` done, losses of the largest and the smallest network at that step.
+
+    `learning_rate` is that of the step, `gradient_norm` that before clipping.
+    """
 
     step: int
     steps: int
     largest_loss: float
     smallest_loss: float
+    learning_rate: float
+    gradient_norm: float
+
+
+class Average:
+    """A running average of shared weights (Tarvainen and Valpola 2017), which scores better than the last step's.
+
+    Of step t it keeps min(`decay`, (1 + t) / (10 + t)): short trainings average over few steps.
+    """
+
+    def __init__(self, supernet: Supernet, decay: float) -> None:
+        self.decay = decay
+        self.tensors = {name: parameter.detach().clone() for name, parameter in supernet.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, supernet: Supernet, step: int) -> None:
+        """Takes in the weights after `step` steps."""
+        share = 1 - min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.tensors.values()), [parameter.detach() for parameter in supernet.parameters()], share)
+
+    @torch.no_grad()
+    def copy_into(self, supernet: Supernet) -> None:
+        """Gives `supernet` the average in place of its weights."""
+        for name, parameter in supernet.named_parameters():
+            parameter.copy_(self.tensors[name])
 
 
 def make_optimizer(module: nn.Module, schedule: Schedule) -> torch.optim.SGD:
@@ -62,38 +119,66 @@ def make_optimizer(module: nn.Module, schedule: Schedule) -> torch.optim.SGD:
     decayed = [p for p in module.parameters() if p.ndim > 1]
     spared = [p for p in module.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": schedule.weight_decay}, {"params": spared, "weight_decay": 0.0}]
-    return torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=True)
+    optimizer = torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=True, fused=True)
+    for parameter in module.parameters():  # the fused step, four times as fast, wants a momentum for all or for none
+        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def train_supernet(
-    supernet: Supernet, optimizer: torch.optim.Optimizer, data: ImageData, schedule: Schedule, random_networks: int, seed: int, start: int
+    supernet: Supernet,
+    optimizer: torch.optim.Optimizer,
+    data: ImageData,
+    schedule: Schedule,
+    random_networks: int,
+    seed: int,
+    start: int,
+    recipe: Recipe = PLAIN,
+    team: Team = ALONE,
 ) -> Iterator[Progress]:
     """Trains from step `start` on, and yields after each step, so that the caller may save, show or stop.
 
     Each step trains the largest network on the labels, and the smallest and `random_networks` sampled ones on the labels
     and the largest's soft predictions for the same images in equal parts, then updates the shared tensors once. Images
-    grow with the training: resolutions are let in one after the other, which saves a third of the time.
+    grow with the training: resolutions are let in one after the other, which saves a third of the time. Each process of
+    `team` trains on its part of the batch.
 
     Raises:
-        CheckpointError: a loss or gradient is not finite; the last checkpoint is still good.
+        DivergenceError: a loss or gradient is not finite; the weights are those before the step.
+        ExecutorError: the batch cannot be divided among the team.
     """
     space = supernet.space
     steps = schedule.steps(len(data.train))
+    by_macs = MacsSampler.of(space, supernet.in_channels, supernet.classes) if recipe.by_macs else None
+    like = next(supernet.parameters())
     for step in range(start, steps):
-        images, labels, _ = training_batch(data, schedule.batch_size, seed, step)
-        _set_rate(optimizer, schedule.rate(step, steps))
+        images, labels, _ = training_batch(data, schedule.batch_size, seed, step, schedule.max_shift, team)
+        images, labels = images.to(like), labels.to(like.device)
+        rate = schedule.rate(step, steps)
+        _set_rate(optimizer, rate)
         optimizer.zero_grad(set_to_none=True)
         allowed = len(space.resolutions) * step // steps
-        logits = _run(supernet, _no_larger(space, space.largest(), allowed), images)
-        loss = functional.cross_entropy(logits, labels)
-        loss.backward()
-        target = 0.5 * functional.one_hot(labels, supernet.classes) + 0.5 * logits.detach().softmax(dim=1)
-        students = [space.smallest(), *sample(space, random_networks, f"{seed}:{step}")]
-        losses = [_student_step(supernet, _no_larger(space, student, allowed), images, target) for student in students]
-        norm = nn.utils.clip_grad_norm_(supernet.parameters(), max_norm=5.0)
-        _refuse_not_finite(step, loss.item(), *losses, norm.item())
+        largest = _no_larger(space, space.largest(), allowed)
+        others = by_macs(random_networks, seed, step) if by_macs else sample(space, random_networks, f"{seed}:{step}")
+        with team.whole_batch_statistics():
+            drop = drop_path(supernet, largest, recipe.drop_path, len(labels), seed, step, team) if recipe.drop_path else None
+            logits = _run(supernet, largest, images, recipe.bf16, drop)
+            loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+            loss.backward()
+            even = recipe.label_smoothing / supernet.classes
+            hard = functional.one_hot(labels, supernet.classes) * (1 - recipe.label_smoothing) + even
+            target = 0.5 * hard + 0.5 * logits.detach().softmax(dim=1)
+            losses = [loss.detach()]
+            for student in (space.smallest(), *others):
+                loss = functional.cross_entropy(_run(supernet, _no_larger(space, student, allowed), images, recipe.bf16), target)
+                loss.backward()
+                losses.append(loss.detach())
+        team.average_gradients(supernet.parameters())
+        norm = nn.utils.clip_grad_norm_(supernet.parameters(), max_norm=5.0).item()
+        found = team.mean(torch.stack(losses)).tolist()
+        _refuse_not_finite(step, *found, norm)
         optimizer.step()
-        yield Progress(step + 1, steps, loss.item(), losses[0])
+        yield Progress(step + 1, steps, found[0], found[1], rate, norm)
 
 
 def fine_tune(network: Network, data: ImageData, schedule: Schedule, soft_labels: Tensor, seed: int) -> Iterator[Progress]:
@@ -102,23 +187,24 @@ def fine_tune(network: Network, data: ImageData, schedule: Schedule, soft_labels
     Leaves the network in evaluation mode; its batch norms want `recalibrate`.
 
     Raises:
-        CheckpointError: a loss or gradient is not finite.
+        DivergenceError: a loss or gradient is not finite.
     """
     optimizer = make_optimizer(network, schedule)
     steps = schedule.steps(len(data.train.labels))
     network.train()
     for step in range(steps):
-        images, labels, chosen = training_batch(data, schedule.batch_size, seed, step)
-        _set_rate(optimizer, schedule.rate(step, steps))
+        images, labels, chosen = training_batch(data, schedule.batch_size, seed, step, schedule.max_shift)
+        rate = schedule.rate(step, steps)
+        _set_rate(optimizer, rate)
         optimizer.zero_grad(set_to_none=True)
         logits = network(resize(images, network.spec.resolution))
         hard, soft = functional.cross_entropy(logits, labels), functional.cross_entropy(logits, soft_labels[chosen])
         loss = (1 - TEACHER_SHARE) * hard + TEACHER_SHARE * soft
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(network.parameters(), max_norm=5.0)
-        _refuse_not_finite(step, loss.item(), norm.item())
+        norm = nn.utils.clip_grad_norm_(network.parameters(), max_norm=5.0).item()
+        _refuse_not_finite(step, loss.item(), norm)
         optimizer.step()
-        yield Progress(step + 1, steps, loss.item(), loss.item())
+        yield Progress(step + 1, steps, loss.item(), loss.item(), rate, norm)
     network.eval()
 
 
@@ -132,17 +218,24 @@ def corrected(soft_labels: Tensor, labels: Tensor) -> Tensor:
     return torch.where(right[:, None], soft_labels, certain)
 
 
-def training_batch(data: ImageData, batch_size: int, seed: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
+def training_batch(
+    data: ImageData, batch_size: int, seed: int, step: int, max_shift: float = 1 / 32, team: Team = ALONE
+) -> tuple[Tensor, Tensor, Tensor]:
     """Augmented, normalised images (n, c, h, w) at the data's own size, labels (n,) and indices (n,) of step `step`.
 
-    Every epoch visits the images in an order of its own and drops what does not fill a batch.
+    Every epoch visits the images in an order of its own and drops what does not fill a batch. Each process of `team` gets its
+    part of the batch that one process alone would get.
     """
     count = len(data.train.labels)
     epoch, position = divmod(step, max(1, count // batch_size))
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed * 100_003 + epoch))
     chosen = order[position * batch_size : (position + 1) * batch_size]
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    images = augment(normalise(data.train.images[chosen], data, data.train.images.shape[-1]), generator)
+    height, width = data.train.images.shape[-2:]
+    changes = augmentation.draw(len(chosen), height, width, max_shift, data.mirrors, generator)
+    part = team.share(len(chosen))
+    chosen = chosen[part]
+    images = augmentation.apply(normalise(data.train.images[chosen], data, width), changes.of(part))
     return images.contiguous(memory_format=torch.channels_last), data.train.labels[chosen], chosen
 
 
@@ -175,21 +268,47 @@ def sample(space: SearchSpace, count: int, seed: str) -> list[Architecture]:
     return [space.architecture([chosen.randrange(gene.options) for gene in space.genes]) for _ in range(count)]
 
 
-def _run(supernet: Supernet, architecture: Architecture, images: Tensor) -> Tensor:
+def drop_path(supernet: Supernet, architecture: Architecture, rate: float, images: int, seed: int, step: int, team: Team = ALONE) -> After:
+    """Lets residual blocks pass images by at random, the last one with probability `rate`, the others in proportion to their place.
+
+    What a block adds to the images that it does not pass by is larger in return, so that the expected sum stays.
+
+    Args:
+        supernet: what the network is a part of.
+        architecture: the network.
+        rate: from 0 to below 1.
+        images: how many this process has.
+        seed: with `step`, decides.
+        step: see `seed`.
+        team: draws for the whole batch, and takes its share.
+    """
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + step + 500_000_003)
+    blocks = len(supernet.space.network(architecture, supernet.in_channels, supernet.classes).blocks)
+    place = 0
+
+    def after(block: BlockSpec, taken: Tensor, given: Tensor) -> Tensor:
+        nonlocal place
+        place += 1
+        if block.kind not in _RESIDUAL or block.stride > 1 or block.in_channels != block.out_channels:
+            return given
+        kept = 1 - rate * place / blocks
+        drawn = torch.rand(images * team.size, generator=generator)[team.share(images * team.size)]
+        weight = ((drawn < kept) / kept).to(given)
+        return torch.lerp(taken, given, weight.view(-1, 1, 1, 1))
+
+    return after
+
+
+def _run(supernet: Supernet, architecture: Architecture, images: Tensor, bf16: bool, after: After | None = None) -> Tensor:
     spec = supernet.space.network(architecture, supernet.in_channels, supernet.classes)
-    logits: Tensor = supernet(resize(images, spec.resolution), spec)
-    return logits
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+        logits: Tensor = supernet(resize(images, spec.resolution), spec, after)
+    return logits.float() if bf16 else logits
 
 
 def _no_larger(space: SearchSpace, architecture: Architecture, resolution: int) -> Architecture:
     """`architecture`, with at most the resolution of that index."""
     return space.architecture((min(architecture.genes[0], resolution), *architecture.genes[1:]))
-
-
-def _student_step(supernet: Supernet, student: Architecture, images: Tensor, target: Tensor) -> float:
-    loss = functional.cross_entropy(_run(supernet, student, images), target)
-    loss.backward()
-    return loss.item()
 
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -201,6 +320,6 @@ def _refuse_not_finite(step: int, *values: float) -> None:
     """Raises before an update that would spoil the weights: a loss, or the norm of the gradients, is no number."""
     for value in values:
         if not math.isfinite(value):
-            raise CheckpointError(
+            raise DivergenceError(
                 f"a loss or gradient became {value} at step {step + 1}: lower the learning rate; the last checkpoint is still good"
             )

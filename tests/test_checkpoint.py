@@ -40,13 +40,13 @@ def trained():
 
 @pytest.fixture
 def path(trained, tmp_path):
-    checkpoint.write(tmp_path / "supernet.safetensors", *trained, 3, MARKS)
+    checkpoint.write(tmp_path / "supernet.safetensors", *trained, 3, MARKS, setbacks=1)
     return tmp_path / "supernet.safetensors"
 
 
 def test_what_is_read_is_what_was_written_momentum_and_all(trained, path):
     other = fresh()
-    assert checkpoint.read(path, *other, MARKS) == 3
+    assert (checkpoint.read(path, *other, MARKS), checkpoint.setbacks(path)) == (3, 1)
     wanted, found = state(*trained), state(*other)
     assert any(momentum is not None for _, momentum in wanted.values())
     for name, (weight, momentum) in wanted.items():

@@ -144,37 +144,6 @@ def test_channels_are_normalised_each_by_its_own(monkeypatch):
     assert loaded.mean == pytest.approx((0.5, 0.2, 0.2)) and loaded.std == pytest.approx((0.5, 1 / 255, 0.2))
 
 
-def test_augmenting_is_decided_by_the_generator_alone():
-    images = torch.randn(16, 3, 16, 16)
-    first, again, other = (data.augment(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
-    assert torch.equal(first, again) and not torch.equal(first, other) and first.shape == images.shape
-
-
-@given(st.integers(1, 3), st.integers(4, 70), st.integers(4, 70), st.integers(0, 2**31))
-def test_every_augmented_image_is_a_shifted_perhaps_mirrored_original(channels, height, width, seed):
-    images = torch.rand(3, channels, height, width, generator=torch.Generator().manual_seed(seed)) + 1
-    changed = data.augment(images, torch.Generator().manual_seed(seed))
-    for before, after in zip(images, changed, strict=True):
-        assert any(torch.equal(after, candidate) for candidate in shifts(before))
-
-
-def shifts(image):
-    down, right = int(image.shape[1] * data.MAX_SHIFT), int(image.shape[2] * data.MAX_SHIFT)
-    for mirrored in (image, image.flip(2)):
-        padded = torch.nn.functional.pad(mirrored, (right, right, down, down))
-        for y in range(2 * down + 1):
-            for x in range(2 * right + 1):
-                yield padded[:, y : y + image.shape[1], x : x + image.shape[2]]
-
-
-def test_images_are_augmented_independently_and_both_ways():
-    image = torch.arange(4096.0).view(1, 1, 64, 64) + 1
-    changed = data.augment(image.expand(200, 1, 64, 64), torch.Generator().manual_seed(0))
-    assert len({each.numpy().tobytes() for each in changed}) > 40
-    mirrored = sum(bool(row[row > 0][0] > row[row > 0][-1]) for row in changed[:, 0, 8])
-    assert 60 < mirrored < 140
-
-
 @pytest.mark.parametrize(
     ("asked", "sentences"),
     [

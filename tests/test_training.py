@@ -1,6 +1,7 @@
 """Training on a tiny space: it learns, it is decided by the seed, and it refuses what is no number."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,12 +10,17 @@ from hypothesis import strategies as st
 
 from nas.core.errors import CheckpointError
 from nas.data import normalise
+from nas.distributed import Team
 from nas.network import Network, recalibrate
+from nas.path_sampling import MacsSampler
 from nas.supernet import Supernet
 from nas.training import (
+    Average,
+    Recipe,
     Schedule,
     accuracy,
     corrected,
+    drop_path,
     fine_tune,
     make_optimizer,
     predictions,
@@ -69,6 +75,17 @@ def test_weight_decay_spares_norms_and_biases():
     assert len(decayed["params"]) + len(spared["params"]) == len(names)
 
 
+def test_the_fused_update_is_the_plain_one():
+    """Also for parameters that no network uses before a later step."""
+    torch.manual_seed(0)
+    supernet = Supernet(SPACE, 1, CLASSES)
+    groups = make_optimizer(supernet, SCHEDULE).param_groups
+    plain = torch.optim.SGD([{**group, "fused": False} for group in groups], lr=0.0, momentum=0.9, nesterov=True)
+    list(train_supernet(supernet, plain, DATA, SCHEDULE, 1, seed=0, start=0))
+    for one, other in zip(supernet.parameters(), trained()[0].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_training_lowers_the_loss_of_the_largest_and_the_smallest_network():
     _, progress = trained(schedule=Schedule(8, 32, 0.2, 1e-4))
     assert [one.step for one in progress] == list(range(1, 25)) and {one.steps for one in progress} == {24}
@@ -96,8 +113,8 @@ def test_only_the_sampled_networks_teach_what_is_between():
 class Watched(Supernet):
     """Remembers which networks were run, and what they answered."""
 
-    def forward(self, images, network):
-        logits = super().forward(images, network)
+    def forward(self, images, network, after=None):
+        logits = super().forward(images, network, after)
         self.__dict__.setdefault("runs", []).append((network, logits.detach()))
         return logits
 
@@ -231,3 +248,83 @@ def test_a_teacher_is_corrected_where_it_is_wrong_and_only_there():
     soft = torch.tensor([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1]])
     found = corrected(soft, torch.tensor([0, 2]))
     assert torch.equal(found, torch.tensor([[0.7, 0.2, 0.1], [0.0, 0.0, 1.0]]))
+
+
+def recipe_run(recipe, start=0, steps=None):
+    torch.manual_seed(0)
+    supernet = Watched(SPACE, 1, CLASSES)
+    training = train_supernet(supernet, make_optimizer(supernet, SCHEDULE), DATA, SCHEDULE, 1, 0, start, recipe)
+    return supernet, list(itertools.islice(training, steps))
+
+
+def test_smoothed_labels_are_what_the_largest_network_is_trained_on():
+    supernet, (first,) = recipe_run(Recipe(label_smoothing=0.3), steps=1)
+    labels = training_batch(DATA, 32, seed=0, step=0)[1]
+    wanted = torch.nn.functional.cross_entropy(supernet.runs[0][1], labels, label_smoothing=0.3)
+    assert first.largest_loss == pytest.approx(wanted.item())
+
+
+def test_samples_by_macs_take_the_place_of_uniform_ones():
+    supernet, _ = recipe_run(Recipe(by_macs=True), steps=2)
+    for step in range(2):
+        wanted = SPACE.network(MacsSampler.of(SPACE, 1, CLASSES)(1, 0, step)[0], 1, CLASSES)
+        assert shape(supernet.runs[3 * step + 2][0]) == shape(wanted)
+
+
+def test_only_the_largest_networks_paths_are_dropped():
+    plain, dropped = (recipe_run(Recipe(drop_path=rate), steps=1)[0].runs for rate in (0.0, 0.9))
+    assert not torch.equal(plain[0][1], dropped[0][1])
+    assert torch.equal(plain[1][1], dropped[1][1]) and torch.equal(plain[2][1], dropped[2][1])
+
+
+def test_a_dropped_path_leaves_an_image_as_it_was_or_adds_more_to_it_and_on_average_the_same():
+    supernet, count = Supernet(SPACE, 1, CLASSES), 4000
+    block = SPACE.network(SPACE.largest(), 1, CLASSES).blocks[2]
+    assert block.kind == "mbconv" and block.stride == 1 and block.in_channels == block.out_channels
+    taken, given = torch.ones(count, 2, 3, 3), torch.full((count, 2, 3, 3), 4.0)
+    after = drop_path(supernet, SPACE.largest(), 0.9, count, seed=0, step=3)
+    rates = []
+    for _ in range(len(SPACE.network(SPACE.largest(), 1, CLASSES).blocks)):
+        found = after(block, taken, given)
+        passed = (found == 1).flatten(1).all(dim=1)
+        rates.append(passed.float().mean().item())
+        assert torch.allclose(found[~passed], found[~passed][0, 0, 0, 0]) and found.mean().item() == pytest.approx(4.0, abs=0.5)
+    assert rates == pytest.approx([0.9 * place / len(rates) for place in range(1, len(rates) + 1)], abs=0.03)
+    assert torch.equal(after(SPACE.network(SPACE.largest(), 1, CLASSES).blocks[0], taken, given), given)
+
+
+def test_paths_are_dropped_alike_whoever_has_the_image():
+    supernet = Supernet(SPACE, 1, CLASSES)
+    block = SPACE.network(SPACE.largest(), 1, CLASSES).blocks[2]
+    taken, given = torch.zeros(8, 2, 3, 3), torch.ones(8, 2, 3, 3)
+    whole = drop_path(supernet, SPACE.largest(), 0.9, 8, 0, 5)(block, taken, given)
+    halves = [drop_path(supernet, SPACE.largest(), 0.9, 4, 0, 5, Team(rank, 2))(block, taken[:4], given[:4]) for rank in (0, 1)]
+    assert torch.equal(whole, torch.cat(halves))
+
+
+def test_the_average_follows_the_weights_quickly_at_first():
+    supernet = Supernet(SPACE, 1, CLASSES)
+    average = Average(supernet, decay=0.9)
+    name, parameter = next(supernet.named_parameters())
+    before = parameter.detach().clone()
+    with torch.no_grad():
+        parameter.add_(1.0)
+    average.update(supernet, step=1)
+    assert torch.allclose(average.tensors[name], before + 9 / 11)  # keeps 2/11 of itself
+    with torch.no_grad():
+        parameter.add_(1.0)
+    average.update(supernet, step=1000)
+    assert torch.allclose(average.tensors[name], 0.9 * (before + 9 / 11) + 0.1 * (before + 2.0))
+    average.copy_into(supernet)
+    assert torch.equal(parameter, average.tensors[name])
+
+
+def test_a_batch_is_divided_as_it_would_be_alone():
+    whole = training_batch(DATA, 32, seed=1, step=2)
+    parts = [training_batch(DATA, 32, 1, 2, team=Team(rank, 4)) for rank in range(4)]
+    assert all(torch.equal(one, torch.cat(divided)) for one, divided in zip(whole, zip(*parts, strict=True), strict=True))
+
+
+def test_images_that_may_not_be_mirrored_are_only_normalised():
+    batch, _, chosen = training_batch(replace(DATA, mirrors=False), 32, seed=1, step=0)
+    assert torch.equal(batch, normalise(DATA.train.images[chosen], DATA, 12))
