@@ -3,6 +3,7 @@
 Both continue with the training: steps that it repeats after a stop or a roll-back replace those of before.
 """
 
+import time
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -52,7 +53,9 @@ class TrainingLog:
         self._close()
         table = self._checkpoint.with_suffix(".csv")
         atomic_write(table, "".join(f"{line}\n" for line in (",".join(_COLUMNS), *rows_until(table, step))))
-        self._outputs = table.open("a"), SummaryWriter(str(self._checkpoint.with_suffix(".tensorboard")), purge_step=step + 1)
+        events = str(self._checkpoint.with_suffix(".tensorboard"))
+        # without the suffix a second start within a second would write over the first one's file
+        self._outputs = table.open("a"), SummaryWriter(events, purge_step=step + 1, filename_suffix=f".{time.time_ns()}")
 
     def add(self, row: Row) -> None:
         """One more row."""

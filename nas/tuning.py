@@ -92,7 +92,8 @@ class Tuner:
         write(path, versions, notes)
 
     def _schedule(self, share: float) -> Schedule:
-        return Schedule(share * self.tuning.epochs, self.tuning.batch_size, self.tuning.learning_rate, self.tuning.weight_decay)
+        told = self.tuning
+        return Schedule(share * told.epochs, told.batch_size, told.learning_rate, told.weight_decay, max_shift=told.max_shift)
 
     def _train(self, network: Network, share: float, on_step: Callable[[], None]) -> None:
         for _ in fine_tune(network, self.data, self._schedule(share), self.soft_labels, self.seed):
