@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,7 @@ BlockValue = Callable[[BlockSpec], float | Sequence[float]]
 """What a block is worth: a number, or as many numbers for every block."""
 
 Floats = NDArray[np.float64]
+IntegerT = TypeVar("IntegerT", bound=np.integer[Any])
 
 CHUNK = 8192
 """Networks worked on at a time: their indices and sums stay in the processor's cache, and memory stays bounded."""
@@ -228,6 +229,11 @@ def sample(space: SearchSpace, n: int, rng: np.random.Generator) -> NDArray[np.i
     genes = np.empty((n, len(space.genes)), dtype=np.int16)
     for number, gene in enumerate(space.genes):
         genes[:, number] = rng.integers(0, gene.options, size=n, dtype=np.int16)
+    return canonical(space, genes)
+
+
+def canonical(space: SearchSpace, genes: NDArray[IntegerT]) -> NDArray[IntegerT]:
+    """`genes` (n, genes) with those of layers beyond a stage's depth set to 0, in place."""
     at = 1
     for stage in space.stages:
         depths = np.array(stage.depths)[genes[:, at]]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latency_models.extremes import fastest
-from latency_models.pricing import GeneTable, PriceTable, sample
+from latency_models.pricing import GeneTable, PriceTable, canonical, sample
 from nas import footprint
 from nas.core.budget import Budget
 from nas.core.landscape import Floats, Genes, Landscape, Mask, Prices
@@ -53,7 +53,16 @@ class CostTable:
 
     def bounds(self, genes: Genes, metrics: Mapping[str, float]) -> dict[str, Floats]:
         """What limits on `metrics` are compared with, (n,) of each; energy is left out where no power was measured."""
-        high_ms = self.latency.price(genes).high_ms
+        return self._bounds(self.latency.price(genes).high_ms, genes, metrics)
+
+    def price(self, genes: Genes, budget: Budget) -> Prices:
+        """Expected latencies and overruns of `budget`."""
+        limits, latency = budget.limits, self.latency.price(genes)
+        bounds = self._bounds(latency.high_ms, genes, limits)
+        overruns = [bounds[metric] / limit - 1.0 for metric, limit in limits.items() if metric in bounds]
+        return Prices(latency.ms, np.max(overruns, axis=0))
+
+    def _bounds(self, high_ms: Floats, genes: Genes, metrics: Mapping[str, float]) -> dict[str, Floats]:
         found = {"latency": high_ms}
         if "size" in metrics:
             found["size"] = self.size_mb.values(genes)
@@ -63,20 +72,13 @@ class CostTable:
             found["energy"] = self.power_w * high_ms
         return found
 
-    def price(self, genes: Genes, budget: Budget) -> Prices:
-        """Expected latencies and overruns of `budget`."""
-        limits = budget.limits
-        bounds = self.bounds(genes, limits)
-        overruns = [bounds[metric] / limit - 1.0 for metric, limit in limits.items() if metric in bounds]
-        return Prices(self.latency.price(genes).ms, np.max(overruns, axis=0))
-
 
 def of_space(costs: CostTable, model: LatencyModel, budget: Budget, in_channels: int, classes: int) -> Landscape:
     """The landscape of all architectures of a space under `budget`."""
     space = costs.space
 
     def nearest(genes: NDArray[np.integer[Any]]) -> Genes:
-        return _canonical(space, np.array(genes, dtype=np.int32))
+        return canonical(space, np.array(genes, dtype=np.int32))
 
     def legal(genes: NDArray[np.integer[Any]]) -> Mask:
         return np.ones(len(genes), dtype=np.bool_)
@@ -99,17 +101,6 @@ def of_space(costs: CostTable, model: LatencyModel, budget: Budget, in_channels:
         price,
         np.unique(np.array([architecture.genes for architecture in starts], dtype=np.int32), axis=0),
     )
-
-
-def _canonical(space: SearchSpace, genes: Genes) -> Genes:
-    """`genes` with those of layers beyond a stage's depth set to 0, in place."""
-    at = 1
-    for stage in space.stages:
-        depths = np.array(stage.depths)[genes[:, at]]
-        for i in range(min(stage.depths), max(stage.depths)):
-            genes[depths <= i, at + 2 + i] = 0
-        at += 2 + max(stage.depths)
-    return genes
 
 
 def _everything(space: SearchSpace) -> Genes:
