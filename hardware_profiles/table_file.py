@@ -17,22 +17,24 @@ from nas.core.network import BlockSpec
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Repeated runs of one model: the 10th and 95th percentile of the undisturbed ones, and their number.
+    """Repeated runs of one model: the 10th and 95th percentile of the undisturbed ones, their number, and in how many passes.
 
     The 10th is what a table's prices are: the time of a run that nothing holds up. Where nothing else uses the processor it
-    is within a per cent or two of the median; where something does it repeats far better (`latency_models/agent`).
+    is within a per cent or two of the median; where something does it repeats far better (`latency_models/agent`). Of several
+    `passes` each percentile is the least. A table that does not tell its passes counts as made in one.
     """
 
     p10_ms: float
     p95_ms: float
     runs: int
+    passes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkTiming:
     """A whole network beside the sum of its `blocks`: what a calibration is fitted to, or checked with (`held_out`).
 
-    `weights_mb` are its weights in the target's precision, 10^6 bytes.
+    `weights_mb` are its weights in the target's precision, 10^6 bytes. `measured_ms` is the least of `passes`.
     """
 
     space: str
@@ -42,6 +44,7 @@ class NetworkTiming:
     sum_ms: float
     measured_ms: float
     held_out: bool
+    passes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ def read(path: Path) -> Table:
     body = csv.DictReader(line for line in lines if not line.startswith("#"))
     for number, row in enumerate(body, start=len(top) + 2):
         try:
-            rows[_block(row)] = Timing(float(row["p10_ms"]), float(row["p95_ms"]), int(row["runs"]))
+            rows[_block(row)] = Timing(float(row["p10_ms"]), float(row["p95_ms"]), int(row["runs"]), int(row.get("passes") or 1))
         except (KeyError, TypeError, ValueError, SpaceError) as error:
             raise DeviceError(
                 f"{path}, line {number}: not a row of a latency table ({error!r}); delete the file and measure again"

@@ -48,7 +48,7 @@ def calibrate(networks: Sequence[NetworkTiming], confidence: float = CONFIDENCE)
     measured = np.array([network.measured_ms for network in used])
     cached_mb = _cached_mb(used)
     ratios = measured / _left_out(used, cached_mb)
-    factor, join_ms, cold_ms_per_mb = _terms(used, cached_mb)
+    factor, join_ms, cold_ms_per_mb = terms(used, cached_mb)
     enough = len(used) >= 1 / (1 - confidence) - 1
     low, high = conformal_factors(ratios, confidence) if enough else (min(1.0, float(ratios.min())), max(1.0, float(ratios.max())))
     stated = confidence if enough else (len(used) - 1) / (len(used) + 1)
@@ -100,7 +100,8 @@ def _left_out(networks: Sequence[NetworkTiming], cached_mb: float) -> Floats:
     return np.array([amounts[i] @ _solve(networks, amounts, everybody != i) for i in everybody])
 
 
-def _terms(networks: Sequence[NetworkTiming], cached_mb: float) -> tuple[float, float, float]:
+def terms(networks: Sequence[NetworkTiming], cached_mb: float) -> tuple[float, float, float]:
+    """(factor, milliseconds a join, milliseconds a MB of weights beyond `cached_mb`) that fit all of `networks` best."""
     amounts = _amounts(networks, cached_mb)
     factor, join_ms, cold = _solve(networks, amounts, np.ones(len(networks), dtype=bool))
     return float(factor), float(join_ms), float(cold)

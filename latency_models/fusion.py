@@ -24,6 +24,9 @@ UNARY = (
 
 BINARY = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sum")
 
+ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Min", "Max", "Sum", "Clip", "Relu")
+"""Of those, and of the functions of one number, what activations are written with that a file does not name."""
+
 SAMPLES = np.linspace(-8, 8, 161, dtype=np.float32)
 """Where activations are compared."""
 
@@ -31,8 +34,8 @@ SAMPLES = np.linspace(-8, 8, 161, dtype=np.float32)
 def fuse(graph: Graph) -> None:
     """Rewrites `graph` with nodes of four more types.
 
-    They are "Activation" (attribute "name"), "Affine" (a scale and a shift for each channel, batch normalisation among them),
-    "Shuffle" and "Copy". Reshapes, and paddings and expansions that the next node takes in, are gone.
+    They are "Activation" (attributes "name", and "nodes" as of an `Operator`), "Affine" (a scale and a shift for each channel, batch
+    normalisation among them), "Shuffle" and "Copy". Reshapes, and paddings and expansions that the next node takes in, are gone.
     """
     _layouts(graph)
     _moves(graph)
@@ -227,8 +230,9 @@ def _activations(graph: Graph) -> None:
             gone.update(order[node.outputs[0]] for node in members)
             if name:
                 shape = (last.out_shapes[0],)
-                index = order[last.outputs[0]]
-                new[index] = replace(last, type="Activation", inputs=(root,), attributes={"name": name}, in_shapes=shape, out_shapes=shape)
+                written_out = all(node.type in ARITHMETIC for node in members)
+                index, found = order[last.outputs[0]], {"name": name, "nodes": len(members) if written_out else 1}
+                new[index] = replace(last, type="Activation", inputs=(root,), attributes=found, in_shapes=shape, out_shapes=shape)
             else:
                 renamed[last.outputs[0]] = root
             break

@@ -32,8 +32,8 @@ _UNLIKE = Factors(0.5, 2.0, 0.5, 2.0)
 FAR_LARGER = 4
 """In multiply-accumulates, than the largest operator of the same kind and kernel."""
 
-FORM = "mobile_cpu"
-"""Kernel form that is fitted to the rows: tables are measured on processors."""
+FORMS = ("mobile_cpu", "xnnpack", "onnxruntime_cpu")
+"""Kernel forms that are fitted to the rows, of which that with the least error on left-out ones is taken: tables are of processors."""
 
 FOLDS = 5
 """Parts of the table that are left out in turn, to know how wrong the kernel model is."""
@@ -86,19 +86,21 @@ class LookupTable:
         return self._prices[spec]
 
     def operator(self, operator: Operator) -> BlockPrice:
-        """Price of one operator, from the kernel model that fits the table's rows; never covered.
+        """Price of one operator, from the kernel model that fits the table's rows.
 
-        The bounds are wider still where nothing of its kind and kernel comes near it in size: a table may know convolutions
-        of 3x3 from the first layers of networks alone.
+        It is covered where the table has operators of its kind and kernel that come near it in size: without probes a table knows
+        convolutions of 3x3 from the first layers of networks alone. Elsewhere the bounds are wider still.
 
         Raises:
             DeviceError: as `block`.
         """
         kernel_model = self.kernel_model()
-        widened = kernel_model.factors
-        if operator.macs > FAR_LARGER * self._largest.get((operator.kind, operator.kernel), 0):
+        widened, largest = kernel_model.factors, self._largest.get((operator.kind, operator.kernel))
+        near = largest is not None and operator.macs <= FAR_LARGER * largest
+        if not near:
             widened = replace(widened, low=_UNLIKE.low * widened.low, high=_UNLIKE.high * widened.high)
-        return self._price(kernel_model.operator(operator).interval.ms, (operator,), widened)
+        found = self._price(kernel_model.operator(operator).interval.ms, (operator,), widened)
+        return replace(found, covered_ms=found.interval.ms) if near else found
 
     def kernel_model(self) -> KernelModel:
         """The kernel model that fits the rows, with the interval that left-out rows gave it.
@@ -110,9 +112,10 @@ class LookupTable:
             if len(self.rows) < 20:
                 few = f"the latency table of {self.target} has {len(self.rows)} rows, too few to price anything else"
                 raise DeviceError(f"{few}; run: {self.improve}")
-            form = kernel_forms.load(FORM)
             rows = [Row(str(i), str(i % FOLDS), operators(spec), timing.p10_ms) for i, (spec, timing) in enumerate(self.rows.items())]
-            found = fitting.fit(form, rows)
+            fits = {name: fitting.fit(kernel_forms.load(name), rows) for name in FORMS}
+            best = min(FORMS, key=lambda name: fits[name].mape_percent)
+            form, found = kernel_forms.load(best), fits[best]
             factors = Factors(found.low_factor, found.high_factor, found.low_factor, found.high_factor)
             coefficients = {name: value for name, value in found.coefficients.items() if name != fitting.OVERHEAD}
             covers: tuple[Cover, ...] = ()

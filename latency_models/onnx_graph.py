@@ -110,7 +110,7 @@ def _fused(before: Operator, node: Node) -> Operator | None:
     if node.type == "Affine" and before.kind in (*CONVOLUTIONS, "linear"):
         return before
     name = _activation(node)
-    return replace(before, activation=name) if name and before.kind in FUSES_ACTIVATION else None
+    return replace(before, activation=name, nodes=_nodes(node)) if name and before.kind in FUSES_ACTIVATION else None
 
 
 def _activation(node: Node) -> str:
@@ -119,6 +119,11 @@ def _activation(node: Node) -> str:
         return str(node.attributes["name"])
     names = {"QuickGelu": "gelu", "HardSigmoid": "hard_sigmoid", "PRelu": "prelu", "LeakyRelu": "leaky_relu", "HardSwish": "hard_swish"}
     return names.get(node.type, node.type.lower()) if node.type in fusion.UNARY else ""
+
+
+def _nodes(node: Node) -> int:
+    """In how many nodes the file writes the activation `node`, as `Operator.nodes`."""
+    return int(node.attributes.get("nodes", 1))
 
 
 def pixels(shape: Shape, channels_last: bool = False) -> tuple[int, int, int]:
@@ -149,7 +154,7 @@ def _operators(node: Node, graph: Graph) -> list[Operator] | None:
         return None if found is None else [found]
     channels, height, width = pixels(outputs[0], node.channels_last)
     if name := _activation(node):
-        return [replace(elementwise("activation", channels, height, width), activation=name)]
+        return [replace(elementwise("activation", channels, height, width), activation=name, nodes=_nodes(node))]
     kind = KINDS.get(node.type)
     if kind is None:
         return None

@@ -13,7 +13,7 @@ import typer
 from nas.cli import output, run
 
 if TYPE_CHECKING:
-    from hardware_profiles.table_file import Fit
+    from hardware_profiles.table_file import Fit, Table
     from nas.core.device import DeviceProfile, TargetProfile
     from nas.core.latency import BlockPrice, LatencyModel
 
@@ -24,6 +24,9 @@ READY = "ready"
 
 COLUMNS = ("runtime", "version", "as", "latencies", "error/MACs", "interval", "made")
 """Headings of the overview."""
+
+DEFAULT_SPACE, GOOD_PASSES = "mobile_shuffle_32", 3
+"""The space that `nas.measure` times without `--space`, and how often it times blocks without `--passes`."""
 
 VERSION_WIDTH = 8
 """Of a version in the overview, which is to fit into 80 columns."""
@@ -107,12 +110,14 @@ def _target_facts(profile: "DeviceProfile", each: "TargetProfile") -> dict[str, 
         "table": str(table) if table.exists() else None,
         "machine": None,
         "conditions": None,
+        "blocks": None,
+        "passes": None,
         "spaces": {},
+        "spaces_not_measured": [],
     }
     try:
         if table.exists():
-            head = table_file.read(table).head
-            facts |= {"machine": head.machine, "conditions": head.conditions, "spaces": {fit.space: _fit_facts(fit) for fit in head.fits}}
+            facts |= _table_facts(table_file.read(table), facts["improve"])
         model: LatencyModel = plugins.load("latency_models", each.model, "latency model")(profile, each, "")
         if bounds := _interval(model):
             low, high = bounds
@@ -122,10 +127,33 @@ def _target_facts(profile: "DeviceProfile", each: "TargetProfile") -> dict[str, 
     return facts
 
 
-def _fit_facts(fit: "Fit") -> dict[str, Any]:
-    """What is shown of a table's calibration for one space."""
+def _table_facts(table: "Table", improve: str) -> dict[str, Any]:
+    """What is shown of a table; `improve` is the command that measures its target."""
+    import search_spaces
+
+    head, passes = table.head, [row.passes for row in table.rows.values()] or [0]
+    most = GOOD_PASSES if min(passes) < GOOD_PASSES else max(passes) + 2
+    measured = {fit.space.split("@")[0] for fit in head.fits}
+    return {
+        "machine": head.machine,
+        "conditions": head.conditions,
+        "blocks": len(table.rows),
+        "passes": [min(passes), max(passes)],
+        "spaces": {fit.space: _fit_facts(fit, f"{improve}{_option(fit.space)} --passes {most}") for fit in head.fits},
+        "spaces_not_measured": [name for name in search_spaces.names() if name not in measured],
+    }
+
+
+def _option(space: str) -> str:
+    name = space.split("@")[0]
+    return "" if name == DEFAULT_SPACE else f" --space {name}"
+
+
+def _fit_facts(fit: "Fit", improve: str) -> dict[str, Any]:
+    """What is shown of a table's calibration for one space; `improve` is the command that betters it."""
     low, high = fit.calibration.low_factor, fit.calibration.high_factor
     return {
+        "improve": improve,
         "error_percent": fit.error.mape_percent,
         "error_rows": fit.error.rows,
         "macs_only_error_percent": fit.error.baseline_mape_percent,
@@ -242,15 +270,16 @@ def _lines(device: dict[str, Any], target: dict[str, Any]) -> Iterator[tuple[str
     if target["interval_low_percent"] is not None:
         low, high = target["interval_low_percent"], target["interval_high_percent"]
         yield "interval", f"{low:+} to {high:+} % at {target['confidence']:.0%} confidence, wider where parts were never measured"
-    if len(target["spaces"]) > 1:
-        for space, fit in target["spaces"].items():
-            low, high = fit["interval_low_percent"], fit["interval_high_percent"]
-            name = space.split("@")[0]
-            yield "", f"in {name}: {fit['error_percent']} % on {fit['error_rows']} networks, interval {low:+} to {high:+} %"
+    for space, fit in target["spaces"].items():
+        low, high = fit["interval_low_percent"], fit["interval_high_percent"]
+        error = f"{fit['error_percent']} % on {fit['error_rows']} networks (MACs alone {fit['macs_only_error_percent']} %)"
+        yield "", f"in {space.split('@')[0]}: {error}, interval {low:+} to {high:+} %; to better it: {fit['improve']}"
+    if target["spaces_not_measured"]:
+        yield "", f"not measured: {', '.join(target['spaces_not_measured'])}; to change that: {target['improve']} --space NAME"
     if target["power_w"] is not None:
         yield "power", f"{target['power_w']:.3g} W while networks ran"
     if target["table"]:
-        yield "table", _near(target["table"])
+        yield "table", _near(target["table"]) + (f": {target['blocks']} blocks, {_passes(target['passes'])}" if target["blocks"] else "")
     for heading, key in (("machine", "machine"), ("conditions", "conditions"), ("source", "source"), ("made by", "command")):
         if target[key]:
             yield heading, target[key]
@@ -262,6 +291,11 @@ def _abilities(device: dict[str, Any]) -> str:
     """What the hardware executes: its precisions, and those of the two usual small ones that it does not."""
     lacks = [f"no {name}" for name in ("fp16", "int8") if name not in device["precisions"]]
     return f"{', '.join([*device['precisions'], *lacks])}; ONNX opset up to {device['max_onnx_opset']}"
+
+
+def _passes(bounds: list[int]) -> str:
+    least, most = bounds
+    return f"timed {least} to {most} times" if least < most else "timed once" if most == 1 else f"timed {most} times"
 
 
 def _ago(days: int) -> str:

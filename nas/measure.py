@@ -10,7 +10,7 @@ from nas.cli import messages, output, run
 
 if TYPE_CHECKING:
     from latency_models.hosts import Host
-    from nas.measuring.job import Job
+    from nas.measuring.job import Job, Wanted
 
 app = typer.Typer(add_completion=False)
 
@@ -28,7 +28,7 @@ SMALL_PX = 32
     epilog="Examples: python -m nas.measure · python -m nas.measure --precision int8 --threads 2 · "
     "python -m nas.measure --space mobile_shuffle --dry-run · "
     "python -m nas.measure --device my-pi --target ssh://pi@raspberrypi.local · "
-    "python -m nas.measure --runtime onnxruntime-web · python -m nas.measure --check"
+    "python -m nas.measure --runtime onnxruntime-web · python -m nas.measure --passes 5 · python -m nas.measure --check"
 )
 def main(
     device: Annotated[str, typer.Option(help="Name of the device, or a path to its .toml file; a new name gets a new file.")] = "local",
@@ -45,8 +45,18 @@ def main(
         int | None, typer.Option(min=2, help=f"Outputs of the networks; 10 for spaces up to {SMALL_PX} px, else 1000.", show_default=False)
     ] = None,
     passes: Annotated[
-        int | None, typer.Option(min=1, help="Passes over all blocks (networks: at least 5); the best counts. 3, or 1 with --quick.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Passes over all blocks (networks: at least 5); the best counts. New ones get 3, or 1 with --quick; what the table "
+            "has in fewer than you ask for gets those that are lacking.",
+            show_default=False,
+        ),
     ] = None,
+    probes: Annotated[
+        bool,
+        typer.Option("--probes/--no-probes", help="Time some blocks of no space too, from which nas.price knows what other networks cost."),
+    ] = True,
     quick: Annotated[bool, typer.Option(help="One pass, fewer whole networks: a first idea, wider intervals.")] = False,
     confidence: Annotated[
         float, typer.Option(min=0.5, max=0.99, help="How often the interval is to hold the truth; more than 0.95 needs more networks.")
@@ -69,13 +79,14 @@ def main(
     found_space = search_spaces.load(space)
     small = found_space.resolutions[-1] <= SMALL_PX
     plan = QUICK if quick else FULL
-    plan = replace(plan, passes=passes) if passes else plan
+    plan = replace(plan, passes=passes, at_least=passes) if passes else plan
     command = " ".join(["python -m nas.measure", *sys.argv[1:]])
     host = connect(target)
     try:
         found = find(Asked(device, target, runtime, provider, precision, threads), host, may_write=not (dry_run or check))
         images = channels or (1 if small else 3), classes or (10 if small else 1000)
-        job = Job(found.target, found.machine, found_space, *images, plan, found.table, found.max_onnx_opset, command, provider, confidence)
+        files = found.table, found.max_onnx_opset
+        job = Job(found.target, found.machine, found_space, *images, plan, *files, command, provider, confidence, probes)
         if check:
             _check(job, host)
         elif dry_run:
@@ -93,10 +104,9 @@ def _measure(job: "Job", host: "Host") -> None:
 
     from nas.measuring.job import measure
 
-    if job.complete:
-        output.print(
-            f"{job.table} holds all of {job.space.key}. --check looks whether it still holds, --fresh begins again.", soft_wrap=True
-        )
+    wanted = job.wanted()
+    if not wanted.keys(job.plan):
+        _say_complete(job, wanted)
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("left:"), TimeRemainingColumn())
     with Progress(*columns, console=messages) as progress:
@@ -120,25 +130,49 @@ def _measure(job: "Job", host: "Host") -> None:
         )
 
 
+def _say_complete(job: "Job", wanted: "Wanted") -> None:
+    """That nothing is left to be timed, in how many passes everything was, and what would time more."""
+    from nas.measuring.tables import in_passes
+
+    passes = [row.passes for row in wanted.rows.values()]
+    networks = in_passes([network.passes for network in wanted.timed.values()])
+    output.print(
+        f"{job.table} holds all of {job.space.key}: {len(passes)} blocks in {in_passes(passes)}, {len(wanted.timed)} whole networks in "
+        f"{networks}. --passes {max(passes) + 1} or more adds to them, --check looks whether they still hold, --fresh begins again.",
+        soft_wrap=True,
+    )
+    if job.journal.exists():
+        output.print(f"{job.journal} holds more timings, of a measurement that was interrupted: its command finishes it.", soft_wrap=True)
+
+
 def _dry_run(job: "Job", fresh: bool) -> None:
     from nas.measuring.journal import Journal
+    from nas.measuring.tables import in_passes
     from search_spaces import blocks
 
-    items = job.items(fresh)
+    wanted = job.wanted(fresh)
+    keys = wanted.keys(job.plan)
+    if not keys:
+        _say_complete(job, wanted)
+        return
     done = {} if fresh else Journal(job.journal, job.title).done()
+    passes: dict[str, list[int]] = {}
+    for item, number in keys:
+        passes.setdefault(item, []).append(number)
     seconds = 0.0
-    for item, spec in items.items():
+    for item, numbers in passes.items():
+        spec = wanted.items[item]
         operators = [operator for block in getattr(spec, "blocks", (spec,)) for operator in blocks.operators(block)]
-        left = sum((item, number) not in done for number in job.plan.passes_over(spec))
+        left = sum((item, number) not in done for number in numbers)
         mmacs = sum(operator.macs for operator in operators) / 1e6
         seconds += SECONDS_A_FILE * (left > 0) + left * (SECONDS_A_TIMING + SECONDS_A_MMAC * mmacs)
-    wanted = job.keys(items)
-    total = len(wanted)
-    counted = f"{len(items) - len(job.networks())} blocks and {len(job.networks())} whole networks"
-    output.print(f"{job.target}: {counted} of {job.space.key} to time, in {job.plan.passes} pass(es)", soft_wrap=True)
-    left = sum(key not in done for key in wanted)
+    counts = [len([item for item in passes if item in group]) for group in (wanted.blocks, wanted.networks)]
+    how_often = in_passes([len(numbers) for numbers in passes.values()])
+    counted = f"{counts[0]} blocks and {counts[1]} whole networks of {job.space.key}"
+    output.print(f"{job.target}: {counted} to time, in {how_often}", soft_wrap=True)
+    left = sum(key not in done for key in keys)
     output.print(
-        f"{left} of {total} timings left, about {seconds / 60:.0f} min on a processor like a laptop's, into {job.table}", soft_wrap=True
+        f"{left} of {len(keys)} timings left, about {seconds / 60:.0f} min on a processor like a laptop's, into {job.table}", soft_wrap=True
     )
 
 

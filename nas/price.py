@@ -46,7 +46,8 @@ class Price:
     """Latency of a file on a target: `total` is the `overhead`, with what weights beyond the cache cost, and the sum of `lines`.
 
     `coverage`, from 0 to 1, is the share of the time that rests on measurements, times the share of the operators that
-    have a price at all. With operators in `network.unknown`, which count no time, `origin` is "estimated".
+    have a price at all. With operators in `network.unknown`, which count no time, `origin` is "estimated"; of a measured table it is
+    "calibrated", since what was measured are blocks, and a fit to them prices single operators.
     """
 
     network: "OnnxNetwork"
@@ -135,7 +136,8 @@ def price(network: "OnnxNetwork", model: "LatencyModel") -> Price:
     overhead = model.overhead + model.spill.of(sum(one.weights_mb for one in prices))
     known = len(network.operators) / max(1, len(network.operators) + len(network.unknown))
     coverage = known * found.coverage
-    return Price(network, overhead, found.total, lines, "estimated" if network.unknown else origin_of(model, coverage), coverage)
+    origin = "estimated" if network.unknown else origin_of(model, coverage)
+    return Price(network, overhead, found.total, lines, "calibrated" if origin == "measured" else origin, coverage)
 
 
 def notes(answer: Price, model: "LatencyModel", profile: "DeviceProfile") -> list[str]:

@@ -50,7 +50,7 @@ def require() -> None:
         import ai_edge_litert.interpreter  # noqa: F401
     except ImportError as error:
         raise ExportError(
-            f"the litert runtime needs the package ai-edge-litert ({error}); run: pip install 'nas-budget[litert]'"
+            f"the litert runtime needs the package ai-edge-litert ({error}); run: pip install ai-edge-litert"
         ) from error
 
 

@@ -46,7 +46,7 @@ def load(name: str) -> Form:
 def activation_after(operator: Operator) -> Operator:
     """The activation of `operator` as a kernel of its own."""
     channels, height, width = operator.out_channels, operator.out_height, operator.out_width
-    return Operator("activation", channels, channels, 1, 1, height, width, operator.activation)
+    return Operator("activation", channels, channels, 1, 1, height, width, operator.activation, nodes=operator.nodes)
 
 
 def with_activation(operator: Operator, fused: tuple[str, ...]) -> tuple[Operator, ...]:

@@ -1,1 +1,3 @@
-"""Measuring a device: which target (`target`), what and in which order (`job`), as which files, kept how, and whether it still holds."""
+"""Measuring a device: which target (`target`), what and in which order (`job`, `probes`), as which `files`, kept how (`journal`), made
+into a table (`tables`), and whether it still holds (`check`).
+"""

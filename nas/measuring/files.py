@@ -24,6 +24,9 @@ SUFFIXES = {"onnxruntime": ".onnx", "onnxruntime-web": ".onnx", "litert": ".tfli
 PRECISIONS = {"onnxruntime": ("fp32", "int8"), "onnxruntime-web": ("fp32", "int8"), "litert": ("fp32",)}
 """What can be made for them."""
 
+IMAGE_CHANNELS = 4
+"""A convolution of at most so many channels is a network's first one, which reads an image: floats, also in int8."""
+
 
 def require(target: RuntimeTarget) -> str:
     """The ending of files for `target`.
@@ -92,7 +95,7 @@ def _quantized(path: Path, spec: Spec) -> "ModelProto":
     quantize_for_speed(path, target)
     model = onnx.load(target)
     if isinstance(spec, BlockSpec):
-        stem = spec.kind == "conv" and spec.kernel > 1
+        stem = spec.kind == "conv" and spec.in_channels <= IMAGE_CHANNELS
         _between_blocks(model, keep_input=stem, keep_output=blocks.operators(spec)[-1].kind == "linear")
     return model
 

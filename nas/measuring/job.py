@@ -1,26 +1,25 @@
-"""Measuring a space's blocks on a device: what is to be timed, in which order, and the table it ends in."""
+"""Measuring a space's blocks on a device: what is to be timed, in which order; the table it ends in is made by `tables`."""
 
-import datetime
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hardware_profiles import THIS_MACHINE, table_file
-from hardware_profiles.table_file import Fit, Head, NetworkTiming, Table, Timing
+from hardware_profiles import table_file
+from hardware_profiles.table_file import NetworkTiming, Table, Timing
 from latency_models import timing_web
-from latency_models.calibration import CONFIDENCE, calibrate, held_out_error
+from latency_models.calibration import CONFIDENCE
 from latency_models.hosts import Host, Report, Request
-from nas.core.device import Provenance, RuntimeTarget
+from nas.core.device import RuntimeTarget
 from nas.core.errors import MeasurementError
 from nas.core.network import BlockSpec, NetworkSpec
 from nas.core.space import SearchSpace
 from nas.files import atomic_write
-from nas.footprint import bytes_of
 from nas.measuring import files as model_files
-from nas.measuring.journal import Found, Journal, Key, combine, conditions, power_w
+from nas.measuring import probes, tables
+from nas.measuring.journal import Journal, Key
 from search_spaces import blocks
 
 CHUNK = 40
@@ -41,6 +40,7 @@ class Plan:
     """How thoroughly to measure: `passes` over all blocks, each in a new random order; networks to calibrate and to check with.
 
     A model is run until the 10th percentile of its undisturbed runs is known within `relative_width`, at most `max_seconds`.
+    What a table holds already counts, in however few passes it was timed; those that `at_least` asks for beyond are added to it.
     """
 
     passes: int
@@ -49,10 +49,12 @@ class Plan:
     relative_width: float
     max_seconds: float
     seed: int = 0
+    at_least: int = 0
 
-    def passes_over(self, spec: BlockSpec | NetworkSpec) -> range:
-        """The passes in which `spec` is timed, as numbers."""
-        return range(self.passes if isinstance(spec, BlockSpec) else max(self.passes, NETWORK_PASSES))
+    def passes_over(self, spec: BlockSpec | NetworkSpec, known: int = 0) -> range:
+        """The passes in which `spec` is timed, as numbers, where a table holds the first `known` of them."""
+        wanted = self.at_least if known else self.passes
+        return range(known, max(wanted, NETWORK_PASSES) if wanted and isinstance(spec, NetworkSpec) else wanted)
 
 
 FULL = Plan(3, 40, 30, 0.02, 2.0)
@@ -64,6 +66,7 @@ class Job:
     """Everything to be measured for one table: `space` on images of `in_channels`, with `classes` outputs, on `machine`.
 
     `provider` is ONNX Runtime's execution provider, `confidence` the level of the interval that the whole networks are to give.
+    `probes` says whether the blocks of `probes` are timed too.
     """
 
     target: RuntimeTarget
@@ -77,6 +80,7 @@ class Job:
     command: str
     provider: str = "cpu"
     confidence: float = CONFIDENCE
+    probes: bool = False
 
     @property
     def journal(self) -> Path:
@@ -87,37 +91,55 @@ class Job:
     def title(self) -> dict[str, Any]:
         """First line of the journal: what its lines hold for."""
         inputs = {"space": self.space.key, "channels": self.in_channels, "classes": self.classes}
-        plan = {name: value for name, value in asdict(self.plan).items() if name != "passes"}
+        plan = {name: value for name, value in asdict(self.plan).items() if name not in ("passes", "at_least")}
         return {"format": 2, "target": str(self.target), "machine": self.machine, **inputs, **plan}
 
-    def items(self, fresh: bool = False) -> dict[str, BlockSpec | NetworkSpec]:
-        """What is timed, by a key that stays the same from run to run: blocks that the table lacks (all if `fresh`), then networks."""
-        old = None if fresh else self.old_table()
-        known = old.rows if old else {}
-        found: dict[str, BlockSpec | NetworkSpec] = {
-            _key(block): block for block in self.space.unique_blocks(self.in_channels, self.classes) if block not in known
-        }
-        return found | self.networks()
+    def wanted(self, fresh: bool = False) -> "Wanted":
+        """Everything that the table is to hold, and what it knows of it already (nothing if `fresh`).
 
-    def networks(self) -> dict[str, BlockSpec | NetworkSpec]:
-        """The whole networks: random ones, those to calibrate with first.
+        Raises:
+            MeasurementError: the space has too few networks.
+            DeviceError: the table is damaged.
+        """
+        old = None if fresh else self.old_table()
+        specs = dict.fromkeys([*self.space.unique_blocks(self.in_channels, self.classes), *(probes.blocks() if self.probes else ())])
+        found = {_key(block): block for block in specs}
+        rows = {key: old.rows[block] for key, block in found.items() if old and block in old.rows}
+        timed = self._timed(old) if old else ()
+        more = not timed or self.plan.at_least > 0
+        count = max(len(timed), (self.plan.networks + self.plan.held_out) if more else 0)
+        planned = more and count > len(timed)
+        networks = self._drawn(count)
+        calibrating = self.plan.networks if planned else sum(not one.held_out for one in timed) or self.plan.networks
+        return Wanted(found, networks, calibrating, rows, dict(zip(networks, timed, strict=False)), old)
+
+    def networks(self) -> dict[str, NetworkSpec]:
+        """The whole networks that the plan asks for: random ones, those to calibrate with first.
 
         Raises:
             MeasurementError: the space has too few.
         """
-        wanted = self.plan.networks + self.plan.held_out
-        if self.space.size < wanted:
-            raise MeasurementError(f"{self.space.name} has {self.space.size} networks, {wanted} are needed to calibrate and check")
+        return self._drawn(self.plan.networks + self.plan.held_out)
+
+    def _drawn(self, count: int) -> dict[str, NetworkSpec]:
+        """The first `count` networks that chance gives, by key: a larger count has those of a smaller one, in the same order."""
+        if self.space.size < count:
+            raise MeasurementError(f"{self.space.name} has {self.space.size} networks, {count} are needed to calibrate and check")
         draw, genes = random.Random(self.plan.seed), self.space.genes
-        networks: dict[str, BlockSpec | NetworkSpec] = {}
-        while len(networks) < wanted:  # ends: the space has that many
+        networks: dict[str, NetworkSpec] = {}
+        while len(networks) < count:  # ends: the space has that many
             architecture = self.space.architecture([draw.randrange(gene.options) for gene in genes])
             networks[f"network {architecture.id}"] = self.space.network(architecture, self.in_channels, self.classes)
         return networks
 
-    def keys(self, items: Mapping[str, BlockSpec | NetworkSpec]) -> list[Key]:
-        """Every timing of `items` that the plan asks for."""
-        return [(item, number) for item, spec in items.items() for number in self.plan.passes_over(spec)]
+    def _timed(self, old: Table) -> tuple[NetworkTiming, ...]:
+        """The networks of the space that `old` holds, none unless they are the first that chance gives, for such images and classes."""
+        timed = tuple(network for network in old.head.networks if network.space == self.space.key)
+        if len(timed) > self.space.size:
+            return ()
+        specs = self._drawn(len(timed)).values()
+        same = all((one.blocks, one.macs) == (len(spec.blocks), blocks.macs(spec)) for one, spec in zip(timed, specs, strict=True))
+        return timed if same else ()
 
     def discard(self) -> None:
         """Deletes the table and what an unfinished measurement left."""
@@ -135,34 +157,54 @@ class Job:
         old = table_file.read(self.table)
         return old if (old.head.target, old.head.machine) == (self.target, self.machine) else None
 
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a table is to hold: `blocks` and `networks` by a key that stays the same from run to run.
+
+    The first `calibrating` networks are fitted, the others checked with. `rows` and `timed` are what the `old` table knows of
+    them already.
+    """
+
+    blocks: Mapping[str, BlockSpec]
+    networks: Mapping[str, NetworkSpec]
+    calibrating: int
+    rows: Mapping[str, Timing]
+    timed: Mapping[str, NetworkTiming]
+    old: Table | None
+
     @property
-    def complete(self) -> bool:
-        """Whether the table already holds every block of the space, and networks of it."""
-        old = self.old_table()
-        wanted = self.space.unique_blocks(self.in_channels, self.classes)
-        return (
-            old is not None
-            and all(block in old.rows for block in wanted)
-            and any(network.space == self.space.key for network in old.head.networks)
-        )
+    def items(self) -> dict[str, BlockSpec | NetworkSpec]:
+        """All of it."""
+        return {**self.blocks, **self.networks}
+
+    def passes(self, item: str) -> int:
+        """The passes in which the table has timed `item`, 0 if never."""
+        known = self.rows.get(item) or self.timed.get(item)
+        return known.passes if known else 0
+
+    def keys(self, plan: Plan) -> list[Key]:
+        """Every timing that `plan` asks for and the table lacks."""
+        return [(item, number) for item, spec in self.items.items() for number in plan.passes_over(spec, self.passes(item))]
 
 
 def measure(job: Job, host: Host, at: Callable[[int, int], None]) -> Table:
     """The table of `job`, measured on `host`, calibrated and written; calls `at(done, all)` after each timing.
 
-    Rows of an older table of the same target and machine are kept. Interrupted in any way, the next call continues.
+    What an older table of the same target and machine holds is kept, and timings of the same models are added to it. Interrupted in
+    any way, the next call continues.
 
     Raises:
         MeasurementError: a model cannot be written or timed, or the journal is of another measurement.
         ConnectionLostError: the connection to the device was cut; the next call continues.
     """
-    items = job.items()
-    keys = job.keys(items)
+    wanted = job.wanted()
+    keys = wanted.keys(job.plan)
     job.table.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(job.journal, job.title)
     journal.begin()
     with tempfile.TemporaryDirectory(prefix="measure-") as folder:
-        files = Files(job, items, Path(folder))
+        files = Files(job, wanted.items, Path(folder))
         for _ in range(ROUNDS):
             done = journal.done()
             missing = [key for key in keys if key not in done]
@@ -170,7 +212,7 @@ def measure(job: Job, host: Host, at: Callable[[int, int], None]) -> Table:
             if not missing:
                 break
             _round(job, host, journal, files, missing, lambda left: at(len(keys) - left, len(keys)))
-    table = _table(job, items, journal.everything())
+    table = tables.made(job, wanted, journal.everything())
     atomic_write(job.table, table_file.text(table))
     job.journal.unlink()
     return table
@@ -223,48 +265,6 @@ def _round(job: Job, host: Host, journal: Journal, files: Files, missing: list[K
                 journal.add(number, key, report)
             done += key is not None
             left(len(order) - done)
-
-
-def _table(job: Job, items: Mapping[str, BlockSpec | NetworkSpec], found: Mapping[Key, Found]) -> Table:
-    """The calibrated table of all timings, with what an older table of the same target knows beyond them."""
-    timings = {item: combine([found[item, number].timing for number in job.plan.passes_over(spec)]) for item, spec in items.items()}
-    rows = {spec: timings[item] for item, spec in items.items() if isinstance(spec, BlockSpec)}
-    old = job.old_table()
-    rows = (old.rows if old else {}) | rows
-    measured = [(spec, item) for item, spec in items.items() if isinstance(spec, NetworkSpec)]
-    networks = tuple(_network(job, rows, spec, timings[item], i >= job.plan.networks) for i, (spec, item) in enumerate(measured))
-    if old is not None:
-        networks += tuple(network for network in old.head.networks if network.space.split("@")[0] != job.space.name)
-    calibration = calibrate(networks, job.confidence)
-    fits = tuple(_fit(space, networks, job.confidence) for space in sorted({network.space for network in networks}))
-    where = "on this machine" if job.target.device == THIS_MACHINE else f"on {job.machine}"
-    source = f"{len(rows)} blocks measured {where}, {job.plan.passes} pass(es); {len(networks)} whole networks"
-    provenance = Provenance(source, datetime.date.today().isoformat(), job.command)
-    of_networks = [found[item, number] for spec, item in measured for number in job.plan.passes_over(spec)]
-    head = Head(
-        job.machine,
-        job.target,
-        provenance,
-        held_out_error(networks, calibration),
-        calibration,
-        networks,
-        conditions(found.values()),
-        power_w(of_networks),
-        fits,
-    )
-    return Table(head, rows)
-
-
-def _fit(space: str, networks: Sequence[NetworkTiming], confidence: float) -> Fit:
-    own = [network for network in networks if network.space == space]
-    calibration = calibrate(own, confidence)
-    return Fit(space, held_out_error(own, calibration), calibration)
-
-
-def _network(job: Job, rows: Mapping[BlockSpec, Timing], spec: NetworkSpec, timing: Timing, held_out: bool) -> NetworkTiming:
-    weights_mb = blocks.weights(spec) * bytes_of(job.target.precision) / 1e6
-    sum_ms = sum(rows[block].p10_ms for block in spec.blocks)
-    return NetworkTiming(job.space.key, len(spec.blocks), blocks.macs(spec), weights_mb, sum_ms, timing.p10_ms, held_out)
 
 
 def _key(block: BlockSpec) -> str:

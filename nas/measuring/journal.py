@@ -1,6 +1,6 @@
 """What a measurement has found so far, a line each: an interruption of any kind loses the model that was being timed, at most.
 
-Models are timed in chunks that begin and end with the same sentinel network. Where it took longer than it can, something
+Models are timed in chunks that begin and end with the same sentinel network. Where it took longer than it does, something
 disturbed the device, and what was timed between is measured again; as is a model during which the processor was never calm.
 """
 
@@ -17,7 +17,7 @@ from nas.core.errors import MeasurementError
 from nas.files import atomic_write
 
 DRIFT = 1.05
-"""How much slower than at its best the sentinel may be for its chunk to count."""
+"""How much slower the sentinel may be than in its fastest quarter for its chunk to count: a rare burst of speed is no standard."""
 
 Key = tuple[str, int]
 """What was timed, and in which pass."""
@@ -72,8 +72,9 @@ class Journal:
 
     def done(self) -> dict[Key, Found]:
         """All timings but those that something disturbed, or the chunks they are of."""
-        best = min((ms for values in self._sentinels.values() for ms in values), default=0.0)
-        disturbed = {chunk for chunk, values in self._sentinels.items() if max(values) > DRIFT * best}
+        every = sorted(ms for values in self._sentinels.values() for ms in values)
+        usual = every[(len(every) - 1) // 4] if every else 0.0
+        disturbed = {chunk for chunk, values in self._sentinels.items() if max(values) > DRIFT * usual}
         return {key: found for key, found in self._found.items() if found.chunk not in disturbed and found.undisturbed > 0}
 
     def everything(self) -> dict[Key, Found]:
@@ -93,7 +94,9 @@ class Journal:
                 continue  # blank or torn: what it said is measured again
         if not lines or lines[0] != self.title:
             was = lines[0] if lines else "unreadable"
-            raise MeasurementError(f"{self.path} is an unfinished measurement of something else ({was}); pass --fresh to discard it")
+            raise MeasurementError(
+                f"{self.path} is an unfinished measurement of something else ({was}); finish it by its own command, or delete that file"
+            )
         for line in lines[1:]:
             self._keep(line)
 
@@ -106,8 +109,9 @@ class Journal:
 
 
 def combine(timings: Sequence[Timing]) -> Timing:
-    """One timing out of several passes: the least of each figure, since what disturbs a run only adds to it; all runs together."""
-    return Timing(min(one.p10_ms for one in timings), min(one.p95_ms for one in timings), sum(one.runs for one in timings))
+    """One timing out of several: the least of each figure, since what disturbs a run only adds to it; all runs and passes together."""
+    least = min(one.p10_ms for one in timings), min(one.p95_ms for one in timings)
+    return Timing(*least, sum(one.runs for one in timings), sum(one.passes for one in timings))
 
 
 def conditions(found: Iterable[Found]) -> str:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
+FILES = {"litert": "litert", "tflite": "litert"}
+"""Runtimes of devices whose files are not ONNX, and the runtime here that writes and runs them."""
+
 FP32_TOLERANCE = 1e-4
 """Largest difference in a logit, relative to the largest logit (1 at least), that an fp32 file may show against torch."""
 
@@ -43,17 +46,23 @@ def agreement(found: Array, network: "Network", images: Array, batch_size: int =
     return Agreement(float(np.abs(found - wanted).max()), same, float(np.abs(wanted).max()))
 
 
+def _nothing() -> None:
+    """What a runtime requires that is always there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """A runtime: `export(network, path, max_opset)` writes a file, `run(path, images, threads, batch_size)` executes it.
 
     `export` takes a network in evaluation mode and writes the whole file or nothing (`ExportError`). `run` takes
-    float32 images (n, c, h, w) and gives float32 logits (n, classes), whatever the precision inside the file.
+    float32 images (n, c, h, w) and gives float32 logits (n, classes), whatever the precision inside the file. `require()` raises
+    `ExportError` where a package is missing that either of them needs.
     """
 
     suffix: str
     export: Callable[["Network", Path, int], None]
     run: Callable[[Path, Array, int, int], Array]
+    require: Callable[[], None] = _nothing
 
     def logits(self, path: Path, images: Array, threads: int = 1, batch_size: int = 250) -> Array:
         """Logits (n, classes) of the file on `images` (n, c, h, w), float32, normalised and of the network's size.
@@ -101,6 +110,11 @@ def load(name: str) -> Runtime:
     """
     runtime: Runtime = plugins.load(__name__, name, "runtime")
     return runtime
+
+
+def of_files(target_runtime: str) -> Runtime:
+    """The runtime here that writes and runs the files which a device's runtime reads: ONNX Runtime unless it is in `FILES`."""
+    return load(FILES.get(target_runtime, "onnxruntime"))
 
 
 def size_mb(path: Path) -> float:

@@ -1,7 +1,7 @@
 """LiteRT files (.tflite), run on the CPU by LiteRT with its XNNPACK delegate, which it takes by itself. Optional.
 
 LiteRT wants channels last: a file takes images (n, h, w, c), and `run`, which is given (n, c, h, w) as every runtime, moves the
-axis. Needs the package `ai-edge-litert` (`pip install 'nas-budget[litert]'`); running a file needs no torch.
+axis. Needs the package `ai-edge-litert` (`pip install ai-edge-litert`); running a file needs no torch.
 """
 
 import tempfile
@@ -65,4 +65,4 @@ def run(path: Path, images: Array, threads: int, batch_size: int) -> Array:
         raise ExportError(f"LiteRT cannot run {path} on images of shape {images.shape}: {str(error).splitlines()[0]}") from error
 
 
-PLUGIN = Runtime(suffix=".tflite", export=export, run=run)
+PLUGIN = Runtime(suffix=".tflite", export=export, run=run, require=tflite.require)

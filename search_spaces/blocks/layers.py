@@ -8,7 +8,13 @@ from nas.core.errors import SpaceError
 from nas.core.space import make_divisible
 from search_spaces.blocks.depthwise import DepthwiseConv
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hard_swish": nn.Hardswish, "": nn.Identity}
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "hard_swish": nn.Hardswish,
+    "swish": nn.SiLU,
+    "": nn.Identity,
+}
 
 
 def activation(name: str) -> nn.Module:

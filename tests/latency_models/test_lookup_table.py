@@ -14,7 +14,7 @@ from latency_models.lookup_table import LookupTable, from_profile
 from nas.core.device import HeldOutError, Provenance
 from nas.core.errors import DeviceError, TargetMismatchError
 from nas.core.latency import combine, estimate
-from nas.core.operators import convolution
+from nas.core.operators import Operator, convolution
 from search_spaces.blocks import operators, weights
 
 SPACE = search_spaces.load("mobile_shuffle_32")
@@ -55,6 +55,9 @@ def test_an_operator_far_larger_than_any_like_it_in_the_table_has_wider_bounds(t
     like, unlike = model.operator(stem), model.operator(convolution(64, 64, 3, 1, 56, 56, "relu"))
     narrow, wide = (price.interval.high_ms / price.interval.low_ms for price in (like, unlike))
     assert unlike.interval.ms > like.interval.ms and wide == pytest.approx(4 * narrow)
+    assert like.covered_ms == like.interval.ms and unlike.covered_ms == 0
+    stranger = model.operator(Operator("grouped", 16, 16, 3, 1, 8, 8, groups=4))
+    assert stranger.covered_ms == 0 and stranger.interval.high_ms / stranger.interval.low_ms == pytest.approx(wide)
 
 
 def test_a_space_whose_networks_were_measured_has_a_calibration_of_its_own(tmp_path):
@@ -105,13 +108,13 @@ def test_a_block_like_no_other_is_priced_by_a_kernel_model_of_the_rows():
     assert found.interval.low_ms < found.interval.ms < found.interval.high_ms
 
 
-def test_operators_of_a_network_that_is_not_ours_are_priced_but_not_covered():
+def test_operators_of_a_network_that_is_not_ours_are_covered_where_the_table_has_their_like():
     times = {block: 0.002 + sum(0.001 + operator.macs / 1e8 for operator in operators(block)) for block in BLOCKS}
     model = LookupTable(TARGET, "measured", HEAD.calibration, {block: Timing(ms, ms, 9) for block, ms in times.items()}, "run it")
     network = SPACE.network(SPACE.smallest(), 1, 10)
     parts = [operator for block in network.blocks for operator in operators(block)]
     found = combine(model, [operator.kind for operator in parts], [model.operator(operator) for operator in parts])
-    assert found.total.ms == pytest.approx(estimate(model, network).total.ms, rel=0.5) and found.coverage < 0.2
+    assert found.total.ms == pytest.approx(estimate(model, network).total.ms, rel=0.5) and found.coverage == pytest.approx(1.0)
     assert found.total.high_ms / found.total.ms > HEAD.calibration.high_factor
 
 
@@ -152,7 +155,7 @@ def test_a_table_never_answers_for_another_target(tmp_path, head, named):
     [
         ("# [calibration]", "# [calibrations]", r"was written by an older version, or is damaged \(KeyError.*--fresh"),
         ("# batch = 1", "# batch = ", "head of the latency table"),
-        (",100\n", ",many\n", r"line \d+: not a row of a latency table"),
+        (",100,1\n", ",many,1\n", r"line \d+: not a row of a latency table"),
         ("conv,1,16", "conv,1,none", r"line \d+: not a row of a latency table"),
     ],
 )

@@ -2,6 +2,8 @@ import dataclasses
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import hardware_profiles
 import latency_models
@@ -12,6 +14,7 @@ from nas.core.errors import MeasurementError
 from nas.core.latency import estimate
 from nas.core.space import SearchSpace
 from nas.measuring import job as measuring
+from nas.measuring import probes
 from nas.measuring.job import FULL, Job, measure
 from tests.measuring.fakes import PLAN, THIS, TINY, FakeHost
 
@@ -50,7 +53,7 @@ def test_a_real_measurement_prices_the_networks_that_it_is_for(job, tmp_path):
     table = table_file.read(job.table)
     assert set(table.rows) == set(BLOCKS) and all(row.runs >= 3 for row in table.rows.values())
     assert len(table.head.networks) == 5 and table.head.machine == THIS
-    assert job.complete
+    assert not job.wanted().keys(job.plan)
 
 
 def test_an_interrupted_measurement_continues_and_repeats_one_model_at_most(job, no_files):
@@ -100,7 +103,7 @@ def test_every_pass_has_its_own_order(job, no_files):
 def test_the_journal_of_something_else_is_not_continued(job, no_files):
     with pytest.raises(ConnectionLostError):
         measure(job, FakeHost(limit=3), at)
-    with pytest.raises(MeasurementError, match=r"unfinished measurement of something else .*; pass --fresh to discard it"):
+    with pytest.raises(MeasurementError, match=r"unfinished measurement of something else .*; finish it by its own command, or delete"):
         measure(dataclasses.replace(job, in_channels=3), FakeHost(), at)
 
 
@@ -139,8 +142,92 @@ def test_every_line_of_the_journal_is_whole_before_the_next_model_is_timed(job, 
 
 def test_a_space_too_small_to_calibrate_is_refused(job):
     with pytest.raises(MeasurementError, match="tiny has 6 networks, 70 are needed"):
-        dataclasses.replace(job, plan=FULL).items()
+        dataclasses.replace(job, plan=FULL).wanted()
 
 
 def test_the_title_is_plain_json(job):
     assert json.loads(json.dumps(job.title)) == job.title
+
+
+def more(job, passes):
+    """The job as `--passes` gives it."""
+    return dataclasses.replace(job, plan=dataclasses.replace(job.plan, passes=passes, at_least=passes))
+
+
+def test_more_passes_add_to_those_that_are_there(job, no_files):
+    first = measure(job, FakeHost(ms=lambda path, count: 2.0), at)
+    assert {row.passes for row in first.rows.values()} == {2} and {network.passes for network in first.head.networks} == {5}
+    assert not more(job, 2).wanted().keys(more(job, 2).plan) and not more(job, 1).wanted().keys(more(job, 1).plan)
+    host = FakeHost(ms=lambda path, count: 3.0 if int(path.stem) < len(BLOCKS) and int(path.stem) % 2 else 1.0)
+    second = measure(more(job, 3), host, at)
+    assert len(host.timed) == len(BLOCKS) + 2  # one more pass over the blocks; networks had five
+    assert {row.passes for row in second.rows.values()} == {3} and {row.runs for row in second.rows.values()} == {30}
+    assert {row.p10_ms for row in second.rows.values()} == {1.0, 2.0}, "the best of all passes"
+    assert all(network.measured_ms == 2.0 and network.passes == 5 for network in second.head.networks)
+    assert "3 passes; 5 whole networks, 5 passes" in second.head.provenance.source
+    assert table_file.read(job.table) == second
+    third = measure(more(job, 7), FakeHost(ms=lambda path, count: 1.5), at)
+    assert {network.passes for network in third.head.networks} == {7} and {network.measured_ms for network in third.head.networks} == {1.5}
+    assert [network.held_out for network in third.head.networks] == [network.held_out for network in first.head.networks]
+
+
+def test_an_interrupted_addition_is_finished_and_what_was_there_counts_once(job, no_files):
+    measure(job, FakeHost(), at)
+    with pytest.raises(ConnectionLostError):
+        measure(more(job, 4), FakeHost(limit=len(BLOCKS)), at)
+    kept = job.table.read_text()
+    table = measure(more(job, 4), FakeHost(), at)
+    assert {row.passes for row in table.rows.values()} == {4} and job.table.read_text() != kept
+
+
+def test_a_table_that_does_not_tell_its_passes_counts_as_made_in_one(job, no_files):
+    measure(job, FakeHost(), at)
+    lines = [line for line in job.table.read_text().splitlines() if line != "# passes = 5"]
+    old = [line if line.startswith("#") else line.rpartition(",")[0] for line in lines]
+    job.table.write_text("\n".join(old) + "\n")
+    assert {row.passes for row in table_file.read(job.table).rows.values()} == {1}
+    assert not job.wanted().keys(job.plan)
+    host = FakeHost()
+    table = measure(more(job, 2), host, at)
+    assert {row.passes for row in table.rows.values()} == {2} and {network.passes for network in table.head.networks} == {5}
+    assert len(host.timed) == len(BLOCKS) + 4 * 5 + 2
+
+
+def test_more_networks_join_those_that_are_there(job, no_files):
+    measure(job, FakeHost(ms=lambda path, count: 2.0), at)
+    larger = dataclasses.replace(job, plan=dataclasses.replace(job.plan, networks=5, held_out=1))
+    assert not larger.wanted().keys(larger.plan), "only --passes asks for more"
+    host = FakeHost(ms=lambda path, count: 3.0)
+    head = measure(more(larger, 2), host, at).head
+    assert len(host.timed) == 5 + 2 and [network.measured_ms for network in head.networks] == [2.0] * 5 + [3.0]
+    assert [network.held_out for network in head.networks] == [False] * 5 + [True]
+    assert len(measure(more(job, 3), FakeHost(), at).head.networks) == 6, "a smaller plan throws none away"
+
+
+def test_networks_for_other_images_are_measured_anew(job, no_files):
+    measure(job, FakeHost(), at)
+    other = dataclasses.replace(job, classes=7)
+    host = FakeHost()
+    assert len(measure(other, host, at).head.networks) == 5
+    new = set(TINY.unique_blocks(1, 7)) - set(BLOCKS)
+    assert len(host.timed) == 2 * len(new) + measuring.NETWORK_PASSES * 5 + 2
+
+
+def test_probes_are_rows_of_the_table_that_no_space_has(job, no_files):
+    measure(job, FakeHost(), at)
+    probed = dataclasses.replace(job, probes=True)
+    host = FakeHost()
+    table = measure(probed, host, at)
+    new = set(probes.blocks()) - set(BLOCKS)
+    assert len(host.timed) >= 2 * len(new) + 2 and set(table.rows) == set(BLOCKS) | new
+    assert len(table.head.networks) == 5 and not probed.wanted().keys(probed.plan)
+
+
+@given(st.integers(1, 9), st.integers(0, 9), st.integers(0, 9), st.booleans())
+def test_passes_go_on_where_the_table_ends(passes, at_least, known, whole):
+    spec = TINY.network(TINY.smallest(), 1, 4) if whole else BLOCKS[0]
+    found = dataclasses.replace(PLAN, passes=passes, at_least=at_least).passes_over(spec, known)
+    total = known + len(found)
+    least = measuring.NETWORK_PASSES if whole else 1
+    assert not found or found[0] == known
+    assert total == (max(passes, least) if not known else max(known, at_least, least if at_least else 0))

@@ -21,7 +21,7 @@ from search_spaces import blocks
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("ai_edge_litert") is None,
-    reason="the package ai-edge-litert is not installed (pip install 'nas-budget[litert]')",
+    reason="the package ai-edge-litert is not installed (pip install ai-edge-litert)",
 )
 RUNTIME = runtimes.load("litert")
 SPACES = ("mobile_shuffle_32", "mobile_shuffle")
@@ -219,9 +219,15 @@ def test_without_the_package_the_error_says_how_to_install_it(network, tmp_path,
     for call in (
         lambda: RUNTIME.export(network, tmp_path / "n.tflite", 17),
         lambda: RUNTIME.logits(tmp_path / "n.tflite", np.zeros((1, 3, 8, 8))),
+        RUNTIME.require,
     ):
         with pytest.raises(ExportError, match=r"needs the package ai-edge-litert .*pip install 'nas-budget\[litert\]'"):
             call()
+
+
+def test_it_writes_the_files_of_every_runtime_that_reads_tflite():
+    assert runtimes.of_files("litert") is runtimes.of_files("tflite") is RUNTIME
+    assert {runtimes.of_files(name).suffix for name in ("onnxruntime", "onnxruntime-web", "tensorrt", "ncnn-vulkan")} == {".onnx"}
 
 
 def test_running_needs_no_torch(network, exported):

@@ -61,7 +61,7 @@ def test_integers_saturate_instead_of_relu6(network, tmp_path):
 
 
 def test_litert_has_no_activation_of_its_own(network, tmp_path):
-    pytest.importorskip("ai_edge_litert", reason="the package ai-edge-litert is not installed (pip install 'nas-budget[litert]')")
+    pytest.importorskip("ai_edge_litert", reason="the package ai-edge-litert is not installed (pip install ai-edge-litert)")
     from ai_edge_litert.interpreter import Interpreter
 
     runtime = runtimes.load("litert")

@@ -62,7 +62,7 @@ def test_the_pooling_of_shufflenet_v2_is_exported_and_read_too(tmp_path):
 
 @pytest.mark.slow
 def test_litert_agrees(tmp_path):
-    pytest.importorskip("ai_edge_litert", reason="the package ai-edge-litert is not installed (pip install 'nas-budget[litert]')")
+    pytest.importorskip("ai_edge_litert", reason="the package ai-edge-litert is not installed (pip install ai-edge-litert)")
     network, runtime = drawn(2), runtimes.load("litert")
     runtime.export(network, tmp_path / "model.tflite", 17)
     runtime.verify(
