@@ -1,7 +1,9 @@
 """A supernet in training as one safetensors file: weights, momentum, running average, and what they belong to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -65,6 +67,17 @@ def read(
     return int(metadata["step"])
 
 
+def belongs(path: Path, belongs_to: Mapping[str, str]) -> bool:
+    """Whether the checkpoint at `path` is of what `belongs_to` says.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    with _reading(path) as file:
+        metadata = file.metadata() or {}
+    return not any(_differs(metadata, key, wanted) for key, wanted in belongs_to.items())
+
+
 def setbacks(path: Path) -> int:
     """How often the training whose checkpoint is at `path` was rolled back; 0 of a checkpoint that is not there."""
     return int(_open(path, {})[1].get(_SETBACKS, "0")) if path.exists() else 0
@@ -95,19 +108,34 @@ def read_weights(path: Path, supernet: Supernet, belongs_to: Mapping[str, str]) 
 
 def _open(path: Path, belongs_to: Mapping[str, str]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """All tensors and the metadata of a checkpoint that is whole and belongs here."""
-    _refuse_pickle(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or missing ({error}): delete it, or give --fresh, and it is trained again") from None
+    with _reading(path) as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     for key, wanted in belongs_to.items():
-        if metadata.get(key, wanted if key in UNSAID else None) not in (wanted, ANY):
+        if _differs(metadata, key, wanted):
             raise CheckpointError(
                 f"{path} is of {key} {metadata.get(key)}, this run is of {key} {wanted}: give --fresh to train again, or another --out"
             )
     return tensors, metadata
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[Any]:
+    """The opened safetensors file at `path`.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or a pickle.
+    """
+    _refuse_pickle(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or missing ({error}): delete it, or give --fresh, and it is trained again") from None
+
+
+def _differs(metadata: Mapping[str, str], key: str, wanted: str) -> bool:
+    return metadata.get(key, wanted if key in UNSAID else None) not in (wanted, ANY)
 
 
 def _refuse_pickle(path: Path) -> None:

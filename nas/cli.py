@@ -11,6 +11,7 @@ from rich.console import Console
 from nas.core.errors import NasError
 
 if TYPE_CHECKING:
+    from nas.core.comparison import Comparison
     from nas.core.result import RunResult
     from nas.scored_search import ScoredResult
     from nas.tabular_search import TabularResult
@@ -41,6 +42,18 @@ def publish(result: "RunResult", folder: Path, as_json: bool) -> None:
         return
     output.print(report.summary_table(result))
     output.print(f"Report: {folder / 'report.html'}   Models: {folder / 'models'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def publish_devices(comparison: "Comparison", folder: Path, as_json: bool) -> None:
+    """Writes the reports of a run for several devices, and shows their tables, or its `devices.json`, on standard output."""
+    from nas import report
+
+    report.write_devices(comparison, folder)
+    if as_json:
+        typer.echo(json.dumps(report.devices_json(comparison), indent=2))
+        return
+    output.print(report.devices_tables(comparison))
+    output.print(f"Report: {folder / 'report.html'}   Each device: {folder}/NAME", markup=False, highlight=False, soft_wrap=True)
 
 
 def publish_table(result: "TabularResult", folder: Path, as_json: bool) -> None:

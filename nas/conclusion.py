@@ -3,55 +3,75 @@
 import importlib.metadata
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas import power
-from nas.core.pareto import front
-from nas.core.result import CandidateResult, InputFormat, Pick, RunResult, Step
-from nas.core.units import format_energy, format_latency, format_size
+from nas.choosing import recommend
+from nas.core.objectives import Objectives
+from nas.core.result import CandidateResult, DeviceCheck, InputFormat, Pick, RunResult, Step
+from nas.core.units import format_energy, format_latency, format_macs, format_size
 from nas.problem import Problem
 
 if TYPE_CHECKING:
-    from nas.study import Record
+    from nas.records import Record
 
 _PACKAGES = ("torch", "optuna", "ray", "fvcore", "onnx", "onnxruntime", "numpy", "pandas")
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What else a report tells of a run: its name, the command, what images must look like, and wall times."""
+    """What else a report tells of a run: its name, the command, what images must look like, wall times, and what was timed meanwhile."""
 
     name: str
     command: str
     input_format: InputFormat
     seconds: Mapping[str, float]
+    on_device: DeviceCheck | None = None
 
 
 def conclude(problem: Problem, records: "Sequence[Record]", picks: Sequence[Pick], circumstances: Circumstances) -> RunResult:
-    """Everything that the run found."""
-    settings = problem.settings
+    """Everything that the run found. Which version of a pick is recommended follows from the budget of now, not of when it was made."""
+    settings, checked = problem.settings, circumstances.on_device
     uncounted = sorted({name for record in records if record.evaluation for name in record.evaluation.uncounted})
     return RunResult(
         name=circumstances.name,
         device=problem.device,
         target=problem.model.target,
         budget=problem.budget,
-        space=problem.space.key,
+        space=problem.searched.key,
         data=settings.data,
         seed=settings.seed,
         input_format=circumstances.input_format,
         candidates=_candidates(problem, records),
-        picks=tuple(picks),
-        front=_front_after_compression(picks),
-        findings=(*problem.findings, *_over_budget(problem, picks)),
-        not_measured=_not_measured(problem),
+        picks=tuple(replace(pick, recommended=_recommended(problem, pick)) for pick in picks),
+        front=_front_after_compression(picks, problem.objectives),
+        objectives=problem.objectives.names,
+        findings=(*_searched_together(problem), *problem.findings, *(checked.remarks if checked else ()), *_over_budget(problem, picks)),
+        not_measured=_not_measured(problem, bool(checked and checked.networks)),
         uncounted_operators=tuple(uncounted),
         seconds=circumstances.seconds,
         environment=environment(),
         command=circumstances.command,
+        on_device=checked,
     )
+
+
+def _searched_together(problem: Problem) -> tuple[str, ...]:
+    """What a reader must know where precision and pruning were genes."""
+    if problem.joint is None:
+        return ()
+    space = problem.joint.space
+    pruned = f" and the share of hidden channels kept ({', '.join(f'{keep:g}' for keep in space.keeps)})" if space.keeps != (1.0,) else ""
+    return (
+        f"Precision ({', '.join(space.precisions)}){pruned} were searched together with the architecture: every candidate is priced "
+        f"and judged at its own, of which {problem.model.target} is the first.",
+    )
+
+
+def _recommended(problem: Problem, pick: Pick) -> str:
+    return recommend(pick.steps, problem.budget, problem.model.target.precision, pick.meant)
 
 
 def environment() -> dict[str, str]:
@@ -70,14 +90,12 @@ def _processor() -> str:
 
 
 def _candidates(problem: Problem, records: "Sequence[Record]") -> tuple[CandidateResult, ...]:
-    evaluated = [record for record in records if record.evaluation and not record.evaluation.rejected_after]
-    best = {
-        record.architecture for record in front(evaluated, lambda r: r.evaluation.accuracy if r.evaluation else 0.0, lambda r: r.latency.ms)
-    }
+    eligible = [record for record in records if record.eligible and not record.rejected]
+    best = {record.architecture for record in problem.objectives.front(eligible, lambda r: r.accuracy, lambda r: r.costs)}
     return tuple(
         CandidateResult(
             record.architecture.id,
-            problem.space.describe(record.architecture),
+            problem.searched.describe(record.architecture),
             record.evaluation.accuracy if record.evaluation else None,
             record.latency.ms,
             record.latency.low_ms,
@@ -95,15 +113,12 @@ def _candidates(problem: Problem, records: "Sequence[Record]") -> tuple[Candidat
     )
 
 
-def _front_after_compression(picks: Sequence[Pick]) -> tuple[tuple[str, str], ...]:
-    """The versions of the picks that nobody beats in validation accuracy and latency, fastest first."""
-    priced = [(pick, step) for pick in picks for step in pick.steps if step.latency is not None]
-    members = front(priced, lambda version: version[1].validation_accuracy, lambda version: _milliseconds(version[1]))
+def _front_after_compression(picks: Sequence[Pick], objectives: Objectives) -> tuple[tuple[str, str], ...]:
+    """The versions of the picks that nobody beats in the objectives (validation accuracy, and costs that are known), least cost first."""
+    versions = [(pick, step) for pick in picks for step in pick.steps]
+    priced = [(pick, step) for pick, step in versions if all(step.costs.value(name) is not None for name in objectives.costs)]
+    members = objectives.front(priced, lambda version: version[1].validation_accuracy, lambda version: version[1].costs)
     return tuple((pick.architecture.id, step.name) for pick, step in members)
-
-
-def _milliseconds(step: Step) -> float:
-    return step.latency.total.ms if step.latency else float("inf")
 
 
 def _over_budget(problem: Problem, picks: Sequence[Pick]) -> tuple[str, ...]:
@@ -125,13 +140,14 @@ _SAYS: Mapping[str, Callable[[Step], str]] = {
     "size": lambda step: f"is a file of {format_size(step.size_mb)}",
     "memory": lambda step: f"needs {format_size(step.memory_mb or 0.0)} for its activations (predicted)",
     "energy": lambda step: f"takes up to {format_energy(step.costs.energy_high_mj or 0.0)}",
+    "macs": lambda step: f"needs {format_macs(step.macs)}",
 }
 
 
-def _not_measured(problem: Problem) -> tuple[str, ...]:
+def _not_measured(problem: Problem, timed: bool) -> tuple[str, ...]:
     target = problem.model.target
     found = []
-    if problem.model.origin != "measured":
+    if problem.model.origin != "measured" and not timed:
         found.append(
             f"No network of this run was timed on {problem.device.title}: latencies are {problem.model.origin} for {target}. "
             f"To better them: {problem.device.improve}"

@@ -1,4 +1,4 @@
-"""Latency of exported files: measured here, in the target's runtime, where the device is this machine; else from a model; or unknown."""
+"""Latency of exported files: measured in the target's runtime, here or on a device that is reached; else from a model; or unknown."""
 
 import statistics
 import tempfile
@@ -11,7 +11,7 @@ from pathlib import Path
 import latency_models
 from hardware_profiles import THIS_MACHINE
 from latency_models import timing_web
-from latency_models.hosts import Request
+from latency_models.hosts import Host, Request
 from latency_models.hosts.local import LocalHost
 from nas.core.device import DeviceProfile, RuntimeTarget
 from nas.core.errors import DeviceError, ExportError, TargetMismatchError
@@ -34,15 +34,20 @@ def latency_of_files(device: DeviceProfile, model: LatencyModel, space: str) -> 
     It is for the runtime and the threads of `model`; files of another precision than the model's are priced by what the device
     knows of that one, for networks of the space with the key `space`.
     """
-    return _measured(model.target) if device.name == THIS_MACHINE else _predicted(device, model, space)
+    return timed_on(LocalHost(), model.target) if device.name == THIS_MACHINE else predicted(device, model, space)
 
 
-def _measured(searched: RuntimeTarget) -> Latency:
+def timed_on(host: Host, searched: RuntimeTarget) -> Latency:
+    """The function that times files on `host`, in the runtime of `searched` and with its threads.
+
+    It raises a MeasurementError where the host cannot time a file, a ConnectionLostError where it is lost.
+    """
+
     def latency(precision: str, path: Path, network: NetworkSpec) -> tuple[LatencyEstimate | None, str]:
         target = replace(searched, precision=precision)
         try:
             with _file_for(target, path) as file:
-                found = _repeated_ms(target, file)
+                found = _repeated_ms(host, target, file)
         except ExportError as error:
             return None, f"the {precision} file cannot be timed in {target.runtime}: {error}"
         total = Interval(statistics.median(found), min(found), max(found))
@@ -53,12 +58,12 @@ def _measured(searched: RuntimeTarget) -> Latency:
 
 @contextmanager
 def _file_for(target: RuntimeTarget, path: Path) -> Iterator[Path]:
-    """The ONNX file at `path`, or what it becomes for LiteRT.
+    """The file at `path`, or what it becomes for LiteRT where it is an ONNX file.
 
     Raises:
         ExportError: LiteRT is not installed, or there is no rule for an operator (those of int8 files among them).
     """
-    if target.runtime != "litert":
+    if target.runtime != "litert" or path.suffix == ".tflite":
         yield path
         return
     import onnx
@@ -72,17 +77,18 @@ def _file_for(target: RuntimeTarget, path: Path) -> Iterator[Path]:
         yield file
 
 
-def _repeated_ms(target: RuntimeTarget, file: Path) -> list[float]:
+def _repeated_ms(host: Host, target: RuntimeTarget, file: Path) -> list[float]:
     """Milliseconds of one image, `REPEATS` times. A runtime's name may end in ONNX Runtime's provider: onnxruntime-xnnpack."""
     if target.runtime == "onnxruntime-web":
         reports = timing_web.stream([file] * REPEATS, Request(threads=target.threads))
     else:
         runtime, _, provider = target.runtime.partition("-")
-        reports = LocalHost().stream([file] * REPEATS, Request(runtime, provider or "cpu", max(1, target.threads)))
+        reports = host.stream([file] * REPEATS, Request(runtime, provider or "cpu", max(1, target.threads)))
     return [report.p10_ms for report in reports]
 
 
-def _predicted(device: DeviceProfile, model: LatencyModel, space: str) -> Latency:
+def predicted(device: DeviceProfile, model: LatencyModel, space: str) -> Latency:
+    """The function that prices files by what the device knows of their precision."""
     searched = model.target
 
     @cache

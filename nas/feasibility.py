@@ -1,5 +1,6 @@
 """Whether a budget can be met, and whether it limits anything: answered before anything is trained."""
 
+import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from nas.core.errors import DeviceError, InfeasibleBudgetError
 from nas.core.latency import LatencyEstimate, LatencyModel, estimate
 from nas.core.network import BlockSpec
 from nas.core.space import SearchSpace
-from nas.core.units import format_energy, format_latency, format_size
+from nas.core.units import format_energy, format_latency, format_macs, format_size
+from search_spaces import blocks
 
-_WEIGHTS = tuple(sorted((number / 40 for number in range(41)), key=lambda weight: abs(weight - 0.5)))
-"""Weights of time against size, from 0 to 1, the even one first."""
+_STEPS = {1: 1, 2: 40, 3: 12}
+"""Parts into which the weights of so many sums that are limited (time, size, operations) are divided."""
 
 DRAWS = 2000
 """Networks drawn at random where no trade-off decides."""
@@ -69,6 +71,9 @@ class _Question:
     def block_mb(self, block: BlockSpec) -> float:
         return footprint.block_bytes(block, self.precision) / 1e6
 
+    def block_macs(self, block: BlockSpec) -> float:
+        return float(sum(operator.macs for operator in blocks.operators(block)))
+
     def peak_mb(self, block: BlockSpec) -> float:
         return footprint.block_elements(block) * footprint.bytes_of(self.precision) / 1e6
 
@@ -92,7 +97,10 @@ def _by_time(question: _Question) -> tuple[Architecture, Architecture]:
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """A metric that may be limited beside latency, in words: who needs least and most of it, and how a limit is typed."""
+    """A metric that may be limited beside latency, in words: who needs least and most of it, and how a limit is typed.
+
+    `unit` is what the first of `units` stands for, in the unit of the limit.
+    """
 
     metric: str
     extremes: Extremes
@@ -101,12 +109,14 @@ class _Limit:
     option: str
     say: Callable[[float], str]
     units: tuple[str, str]
+    unit: float = 1.0
 
 
 _LIMITS = (
     _Limit("size", _by(_Question.block_mb, "sum"), "smallest", "largest", "--max-size", format_size, ("MB", "kB")),
     _Limit("memory", _by(_Question.peak_mb, "max"), "least demanding", "most demanding", "--max-memory", format_size, ("MB", "kB")),
     _Limit("energy", _by_time, "most frugal", "least frugal", "--max-energy", format_energy, ("mJ", "uJ")),
+    _Limit("macs", _by(_Question.block_macs, "sum"), "least laborious", "most laborious", "--max-macs", format_macs, ("M", "k"), 1e6),
 )
 
 
@@ -144,7 +154,7 @@ def _other(question: _Question, limit: _Limit) -> Iterator[str]:
     if lowest > budget.limits[limit.metric]:
         raise InfeasibleBudgetError(
             f"the limit of {budget.say(limit.metric)} is below the {limit.least} network of {place}: {limit.say(lowest)} "
-            f"({space.describe(small)}). Give {limit.option} {_typed(lowest, *limit.units)} or more"
+            f"({space.describe(small)}). Give {limit.option} {_typed(lowest / limit.unit, *limit.units)} or more"
         )
     if highest <= budget.limits[limit.metric]:
         yield f"The limit of {budget.say(limit.metric)} limits nothing: the {limit.most} network of {place} needs {limit.say(highest)}."
@@ -154,32 +164,31 @@ def _place(question: _Question, metric: str) -> str:
     if metric == "energy":
         target = question.model.target
         return f"on {target.device} (upper bound of its latency, {question.model.origin}, times {question.power_w:g} W, measured)"
-    return f"in {question.precision} (predicted)"
+    return "(counted)" if metric == "macs" else f"in {question.precision} (predicted)"
 
 
 def _together(question: _Question) -> None:
     """Raises unless a network is found that is within all limits; says whether there is none, or none was found.
 
-    Memory is a matter of single blocks, and energy is time: what is left is to trade time for size. For any weight between
-    the two the least weighted sum over the space is exact, so one that is beyond the limits proves that nothing keeps both.
+    Memory is a matter of single blocks, and energy is time: what is left is to trade time for size and operations. For any
+    weights of these the least weighted sum over the space is exact, so one that is beyond the limits proves that nothing keeps all.
     """
     space, budget = question.space, question.budget
-    weights = _WEIGHTS if budget.size_mb is not None else (1.0,)
     limit_ms = budget.latency_ms
     if budget.energy_mj is not None and question.power_w is not None:
         limit_ms = min(limit_ms, budget.energy_mj / question.power_w)
     shares = cache(partial(_shares, question, limit_ms))
+    weights = _weights(1 + (budget.size_mb is not None) + (budget.macs is not None))
     for weight in weights:
 
-        def weighted(block: BlockSpec, weight: float = weight) -> float:
-            time, size = shares(block)
-            return weight * time + (1.0 - weight) * size if size < float("inf") else size
+        def weighted(block: BlockSpec, weight: tuple[float, ...] = weight) -> float:
+            return sum(one * share for one, share in zip(weight, shares(block), strict=True) if one) if shares(block) else float("inf")
 
         found = least(space, weighted, "sum", question.in_channels, question.classes)
         if budget.holds(question.costs(found)):
             return
         blocks = space.network(found, question.in_channels, question.classes).blocks
-        if weight * question.model.overhead.high_ms / limit_ms + sum(map(weighted, blocks)) > 1.0 + 1e-9:
+        if weight[0] * question.model.overhead.high_ms / limit_ms + sum(map(weighted, blocks)) > 1.0 + 1e-9:
             raise InfeasibleBudgetError(
                 f"no network of {space.name} is within {budget} at the same time, although each limit can be met alone: widen at least one"
             )
@@ -195,12 +204,23 @@ def _together(question: _Question) -> None:
     )
 
 
-def _shares(question: _Question, limit_ms: float, block: BlockSpec) -> tuple[float, float]:
-    """Time and size of a block as shares of their limits; infinite where it needs more memory than there may be."""
+def _weights(sums: int) -> list[tuple[float, ...]]:
+    """Weights of so many sums that add up to 1, in even steps, the most even first."""
+    steps = _STEPS[sums]
+    parts = [one for one in itertools.product(range(steps + 1), repeat=sums) if sum(one) == steps]
+    found = [tuple(part / steps for part in one) for one in parts]
+    return sorted(found, key=lambda one: max(one) - min(one))
+
+
+def _shares(question: _Question, limit_ms: float, block: BlockSpec) -> tuple[float, ...]:
+    """Time, size and operations of a block as shares of their limits; none where it needs more memory than there may be."""
     budget = question.budget
     if budget.memory_mb is not None and question.peak_mb(block) > budget.memory_mb:
-        return float("inf"), float("inf")
-    return question.high_ms(block) / limit_ms, question.block_mb(block) / budget.size_mb if budget.size_mb is not None else 0.0
+        return ()
+    found = [question.high_ms(block) / limit_ms]
+    found += [question.block_mb(block) / budget.size_mb] if budget.size_mb is not None else []
+    found += [question.block_macs(block) / budget.macs] if budget.macs is not None else []
+    return tuple(found)
 
 
 def _others(space: SearchSpace, model: LatencyModel, in_channels: int, classes: int) -> list[tuple[float, SearchSpace]]:
@@ -215,8 +235,8 @@ def _others(space: SearchSpace, model: LatencyModel, in_channels: int, classes: 
 
 
 def _advice(space: SearchSpace, slowest_ms: float, others: Sequence[tuple[float, SearchSpace]], budget: Budget) -> str:
-    """What to try instead: a space with slower networks, or a tighter budget."""
-    wider = [(ms, other) for ms, other in others if ms > budget.latency_ms]
+    """What to try instead: a space with slower networks for images of these sizes, or a tighter budget."""
+    wider = [(ms, other) for ms, other in others if ms > budget.latency_ms and other.resolutions[0] <= space.resolutions[-1]]
     if wider:
         larger_ms, larger = min(wider, key=lambda one: one[0])
         return (

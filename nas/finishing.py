@@ -1,7 +1,7 @@
 """From a tuned pick to files that ship: export, quantize, run, compare, time. The one place that reads test images."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,23 +11,24 @@ import numpy as np
 from hardware_profiles import THIS_MACHINE
 from nas import compressors, footprint, runtimes, tuning
 from nas.accuracy.supernet import count_macs
+from nas.choosing import recommend
 from nas.compressors import CompressionError, Evidence, FileCompressor
 from nas.core.architecture import Architecture
-from nas.core.budget import Budget, Costs
+from nas.core.budget import Budget
 from nas.core.device import RuntimeTarget
 from nas.core.latency import LatencyEstimate
 from nas.core.network import NetworkSpec
 from nas.core.result import Pick, Step
 from nas.core.space import SearchSpace
 from nas.data import ImageData, Split, normalise
+from nas.joint_space import PRUNED, JointSpace
 from nas.network import Network
 from nas.run_folder import RunFolder
 
-ALLOWED_LOSS = 0.01
-"""Validation accuracy that a compressed version may lose against fp32 and still be recommended."""
-
 VERIFIED_IMAGES = 200
 """Validation images on which an exported file must compute what its network computes."""
+
+_ONNX_ONLY = "the {} version is an ONNX file: nothing here writes it for {}"
 
 Latency = Callable[[str, Path, NetworkSpec], tuple[LatencyEstimate | None, str]]
 """Latency of a version from its precision, file and network, or None and the reason why nothing is known."""
@@ -40,7 +41,7 @@ class Finisher:
     `power_w` gives the watts that were measured beside the latencies of a target, or None.
     """
 
-    space: SearchSpace
+    space: SearchSpace | JointSpace
     data: ImageData
     calibration: ImageData
     compressors: tuple[str, ...]
@@ -51,8 +52,11 @@ class Finisher:
     budget: Budget
     folder: RunFolder
 
-    def finish(self, architecture: Architecture, inherited_accuracy: float) -> Pick:
+    def finish(self, architecture: Architecture, inherited_accuracy: float, meant: str = "") -> Pick:
         """The finished pick; its model files lie in the run's folder.
+
+        `meant` is the version that the search found good, where precision and pruning were searched for. All others are made
+        too, but that of pruned and converted ones only the one that was meant is.
 
         Raises:
             ExportError: a file could not be written, or computes something else than the network.
@@ -60,43 +64,62 @@ class Finisher:
         started = time.perf_counter()
         networks, notes = tuning.read(self.folder.tuned(architecture.id))
         steps = [self._export(network, architecture.id, name) for name, network in networks.items()]
+        exported = {step.name: step for step in steps}
         for name in self.compressors:
             compressor = compressors.load(name)
             assert isinstance(compressor, FileCompressor), name
-            try:
-                steps.append(self._convert(compressor, networks["fp32"], steps[0], architecture.id))
-            except CompressionError as error:
-                notes.append(str(error))
+            versions = {compressor.step: "fp32", f"{PRUNED}_{compressor.step}": PRUNED}
+            for version, source in versions.items():
+                if source not in exported or (source == PRUNED and version != meant):
+                    continue
+                try:
+                    steps.append(self._convert(compressor, networks[source], exported[source], architecture.id, version))
+                except CompressionError as error:
+                    notes.append(str(error))
+                else:
+                    notes += [_ONNX_ONLY.format(version, self.target.runtime)] if steps[0].onnx else []
         return Pick(
             architecture,
             self.space.describe(architecture),
             networks["fp32"].spec.resolution,
             inherited_accuracy,
             tuple(steps),
-            recommend(steps, self.budget, self.target.precision),
+            recommend(steps, self.budget, self.target.precision, meant),
             tuple(notes),
             round(time.perf_counter() - started, 2),
+            meant,
         )
 
     def _export(self, network: Network, name: str, step: str) -> Step:
-        runtime = runtimes.load("onnxruntime")
-        path = self.folder.models / f"{name}-{step}{runtime.suffix}"
+        """The network as ONNX, which compressors read, and in the format of the target's runtime where that is another."""
+        onnx, own = runtimes.load("onnxruntime"), runtimes.of_files(self.target.runtime)
+        path = self._written(onnx, network, f"{name}-{step}")
+        if own.suffix == onnx.suffix:
+            return self._step(step, "fp32", path, network)
+        return replace(
+            self._step(step, "fp32", self._written(own, network, f"{name}-{step}"), network), onnx=str(path.relative_to(self.folder.path))
+        )
+
+    def _written(self, runtime: runtimes.Runtime, network: Network, name: str) -> Path:
+        """The network's file for `runtime`, which computes the same."""
+        path = self.folder.models / f"{name}{runtime.suffix}"
         runtime.export(network, path, self.max_opset)
         runtime.verify(path, network, self._images(self.data.validation, network)[:VERIFIED_IMAGES])
-        return self._step(step, "fp32", path, network)
+        return path
 
-    def _convert(self, compressor: FileCompressor, network: Network, source: Step, name: str) -> Step:
-        target = self.folder.models / f"{name}-{compressor.step}.onnx"
+    def _convert(self, compressor: FileCompressor, network: Network, source: Step, name: str, version: str) -> Step:
+        target = self.folder.models / f"{name}-{version}.onnx"
         validation = self._images(self.data.validation, network)
         calibration = self._images(self.calibration.train, network)
         threads = self.target.threads if self.target.device == THIS_MACHINE else 1
         evidence = Evidence(calibration, validation, self.data.validation.labels.numpy(), max(1, threads))
-        compressor.compress(self.folder.path / source.model, target, evidence)
-        return self._step(compressor.step, compressor.step, target, network)
+        compressor.compress(self.folder.path / (source.onnx or source.model), target, evidence)
+        return self._step(version, compressor.step, target, network)
 
     def _step(self, name: str, precision: str, path: Path, network: Network) -> Step:
-        """Figures of one file; agreement and difference are against the torch network it was made from."""
-        runtime = runtimes.load("onnxruntime")
+        """Figures of one file, run by what reads it; agreement and difference are against the torch network it was made from."""
+        own = runtimes.of_files(self.target.runtime)
+        runtime = own if own.suffix == path.suffix else runtimes.load("onnxruntime")
         test = self._images(self.data.test, network)
         validation = self._images(self.data.validation, network)
         logits = runtime.logits(path, test)
@@ -121,26 +144,3 @@ class Finisher:
 
     def _images(self, split: Split, network: Network) -> "np.ndarray[Any, np.dtype[np.float32]]":
         return normalise(split.images, self.data, network.spec.resolution).numpy()
-
-
-def recommend(steps: Sequence[Step], budget: Budget, precision: str) -> str:
-    """Name of the fastest version that keeps the fp32 version's validation accuracy within a point; fp32 leads ties.
-
-    Of the versions within all of `budget`, if there are any; else of those that would be if they were as slow as fp32. A
-    `precision` other than fp32 was asked for: versions of it go first.
-    Should none of them keep the accuracy, or none have a known latency, it is the most accurate.
-    """
-    floor = steps[0].validation_accuracy - ALLOWED_LOSS
-    fitting = [step for step in steps if budget.holds(step.costs)]
-    likely = [step for step in steps if step.latency is None and budget.holds(_as_slow_as(steps[0], step))]
-    pool = fitting or likely or steps
-    good = [step for step in pool if step.latency is not None and step.validation_accuracy >= floor]
-    if precision != "fp32":
-        good = [step for step in good if step.latency and step.latency.target.precision == precision] or good
-    if good:
-        return min(good, key=lambda step: step.latency.total.high_ms if step.latency else float("inf")).name
-    return max(pool, key=lambda step: step.validation_accuracy).name if pool is not steps else steps[0].name
-
-
-def _as_slow_as(base: Step, step: Step) -> Costs:
-    return replace(step.costs, latency=base.costs.latency, power_w=base.power_w)

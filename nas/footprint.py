@@ -34,7 +34,7 @@ def costs(network: NetworkSpec, latency: Interval | None, precision: str, power_
     Raises:
         DeviceError: nothing is known of the precision.
     """
-    return Costs(latency, size_mb(network, precision), memory_mb(network, precision), power_w)
+    return Costs(latency, size_mb(network, precision), memory_mb(network, precision), power_w, blocks.macs(network))
 
 
 def memory_mb(network: NetworkSpec, precision: str) -> float:

@@ -5,20 +5,32 @@ for each that it proposes.
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latency_models.extremes import fastest
+from latency_models.extremes import fastest, greatest, least, slowest
 from latency_models.pricing import GeneTable, PriceTable, canonical, sample
 from nas import footprint
-from nas.core.budget import Budget
+from nas.core import objectives as core_objectives
+from nas.core.budget import METRICS, Budget
+from nas.core.errors import ObjectivesError
 from nas.core.landscape import Floats, Genes, Landscape, Mask, Prices
 from nas.core.latency import LatencyModel
+from nas.core.network import BlockSpec
+from nas.core.objectives import Objectives
 from nas.core.space import SearchSpace
+from nas.core.units import format_energy, format_latency, format_macs, format_size
+from search_spaces.blocks import operators
+
+
+def block_macs(block: BlockSpec) -> float:
+    """Multiply-accumulates of a block."""
+    return float(sum(operator.macs for operator in operators(block)))
+
 
 ENUMERATED = 20_000
 """Architectures up to which a space is listed whole."""
@@ -32,6 +44,7 @@ class CostTable:
     latency: PriceTable
     size_mb: GeneTable
     memory_mb: GeneTable
+    macs: GeneTable
     power_w: float | None
 
     @classmethod
@@ -48,33 +61,47 @@ class CostTable:
             PriceTable.of(space, model, in_channels, classes),
             GeneTable.of(space, lambda block: footprint.block_bytes(block, precision) / 1e6, "sum", in_channels, classes),
             GeneTable.of(space, lambda block: footprint.block_elements(block) * byte / 1e6, "max", in_channels, classes),
+            GeneTable.of(space, block_macs, "sum", in_channels, classes),
             power_w,
         )
 
-    def bounds(self, genes: Genes, metrics: Mapping[str, float]) -> dict[str, Floats]:
+    def bounds(self, genes: Genes, metrics: Container[str]) -> dict[str, Floats]:
         """What limits on `metrics` are compared with, (n,) of each; energy is left out where no power was measured."""
         return self._bounds(self.latency.price(genes).high_ms, genes, metrics)
 
-    def price(self, genes: Genes, budget: Budget) -> Prices:
-        """Expected latencies and overruns of `budget`."""
-        limits, latency = budget.limits, self.latency.price(genes)
-        bounds = self._bounds(latency.high_ms, genes, limits)
-        overruns = [bounds[metric] / limit - 1.0 for metric, limit in limits.items() if metric in bounds]
-        return Prices(latency.ms, np.max(overruns, axis=0))
+    def price(self, genes: Genes, budget: Budget, objectives: Objectives = core_objectives.DEFAULT) -> Prices:
+        """What is to be small of `objectives`, and overruns of `budget`.
 
-    def _bounds(self, high_ms: Floats, genes: Genes, metrics: Mapping[str, float]) -> dict[str, Floats]:
+        Raises:
+            ObjectivesError: energy is to be small, and no power was measured.
+        """
+        limits, latency = budget.limits, self.latency.price(genes)
+        bounds = self._bounds(latency.high_ms, genes, {*limits, *objectives.costs})
+        overruns = [bounds[metric] / limit - 1.0 for metric, limit in limits.items() if metric in bounds]
+        if "energy" in objectives.costs and self.power_w is None:
+            raise ObjectivesError("energy is no objective where no power was measured: leave it out of --objectives")
+        expected = {**bounds, "latency": latency.ms, "energy": (self.power_w or 0.0) * latency.ms}
+        return Prices(np.stack([expected[name] for name in objectives.costs], axis=1), np.max(overruns, axis=0))
+
+    def _bounds(self, high_ms: Floats, genes: Genes, metrics: Container[str]) -> dict[str, Floats]:
         found = {"latency": high_ms}
-        if "size" in metrics:
-            found["size"] = self.size_mb.values(genes)
-        if "memory" in metrics:
-            found["memory"] = self.memory_mb.values(genes)
+        for metric, table in (("size", self.size_mb), ("memory", self.memory_mb), ("macs", self.macs)):
+            if metric in metrics:
+                found[metric] = table.values(genes)
         if "energy" in metrics and self.power_w is not None:
             found["energy"] = self.power_w * high_ms
         return found
 
 
-def of_space(costs: CostTable, model: LatencyModel, budget: Budget, in_channels: int, classes: int) -> Landscape:
-    """The landscape of all architectures of a space under `budget`."""
+def of_space(
+    costs: CostTable,
+    model: LatencyModel,
+    budget: Budget,
+    in_channels: int,
+    classes: int,
+    objectives: Objectives = core_objectives.DEFAULT,
+) -> Landscape:
+    """The landscape of all architectures of a space under `budget`, for a search that is to better `objectives`."""
     space = costs.space
 
     def nearest(genes: NDArray[np.integer[Any]]) -> Genes:
@@ -87,7 +114,7 @@ def of_space(costs: CostTable, model: LatencyModel, budget: Budget, in_channels:
         return sample(space, count, rng).astype(np.int32)
 
     def price(genes: Genes) -> Prices:
-        return costs.price(genes, budget)
+        return costs.price(genes, budget, objectives)
 
     starts = [fastest(space, model, in_channels, classes)[0], space.smallest(), space.largest()]
     return Landscape(
@@ -100,6 +127,7 @@ def of_space(costs: CostTable, model: LatencyModel, budget: Budget, in_channels:
         draw,
         price,
         np.unique(np.array([architecture.genes for architecture in starts], dtype=np.int32), axis=0),
+        objectives,
     )
 
 
@@ -118,16 +146,13 @@ def _everything(space: SearchSpace) -> Genes:
     return found.astype(np.int32)
 
 
-METRICS = ("latency", "size", "memory", "energy")
-"""What a budget may limit: milliseconds and millijoules at their upper bounds, megabytes."""
-
 DRAWS = 20_000
 """Architectures at random from which medians and shares are estimated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Smallest, median and largest value of a metric over a space; the median is of architectures drawn at random."""
+    """Smallest, median and largest value of a metric over a space; the median, and of a survey all, of architectures drawn at random."""
 
     least: float
     median: float
@@ -152,9 +177,60 @@ class Survey:
 def survey(costs: CostTable, budget: Budget, seed: int = 0) -> Survey:
     """Medians and shares of `DRAWS` architectures drawn at random, and least and most among these; see `nas.feasibility` for exact ones."""
     genes = sample(costs.space, DRAWS, np.random.default_rng(seed)).astype(np.int32)
-    bounds = costs.bounds(genes, dict.fromkeys(METRICS, 0.0))
+    bounds = costs.bounds(genes, METRICS)
     ranges = {metric: Range(float(found.min()), float(np.median(found)), float(found.max())) for metric, found in bounds.items()}
     within = {metric: bounds[metric] <= limit for metric, limit in budget.limits.items() if metric in bounds}
     shares = {metric: float(mask.mean()) for metric, mask in within.items()}
     share = float(np.logical_and.reduce(list(within.values())).mean())
     return Survey(ranges, share, shares, min(shares, key=lambda metric: shares[metric]), DRAWS)
+
+
+_WORDS: Mapping[str, tuple[str, Callable[[float], str]]] = {
+    "latency": ("latency (upper bound)", format_latency),
+    "size": ("model file", format_size),
+    "memory": ("memory", format_size),
+    "energy": ("energy (upper bound)", format_energy),
+    "macs": ("operations", format_macs),
+}
+
+
+def overview(costs: CostTable, model: LatencyModel, budget: Budget, in_channels: int, classes: int) -> tuple[str, ...]:
+    """Lines that say before anything is trained what a space costs on a device and how much of it is within the budget.
+
+    Least and most are exact (`latency_models.extremes`), medians and shares are of architectures drawn at random.
+    """
+    found = survey(costs, budget)
+    ends = _ends(costs, model, in_channels, classes)
+    said = [f"{costs.space.name} on {model.target.device}, {costs.space.size:,} networks, from the least to the median to the most:"]
+    for metric, middle in found.ranges.items():
+        name, text = _WORDS[metric]
+        low, high = ends[metric]
+        said.append(f"  {name}: {text(low)}, {text(middle.median)}, {text(high)}")
+    several = len(found.shares) > 1 and found.shares[found.binding] < 1.0
+    binds = f"; what binds most is the limit of {budget.say(found.binding)} ({_share(found.shares[found.binding])})" if several else ""
+    said.append(f"  within {budget}: {_share(found.share)} of {found.draws:,} networks drawn at random{binds}")
+    return tuple(said)
+
+
+def _ends(costs: CostTable, model: LatencyModel, in_channels: int, classes: int) -> dict[str, tuple[float, float]]:
+    """The least and the most of every metric that any architecture has, as limits on it are compared with."""
+    space = costs.space
+    quick, slow = (end(space, model, in_channels, classes)[1].total.high_ms for end in (fastest, slowest))
+    found = {"latency": (quick, slow)}
+    precision = model.target.precision
+    byte = footprint.bytes_of(precision)
+    for metric, table, value in (
+        ("size", costs.size_mb, lambda block: footprint.block_bytes(block, precision) / 1e6),
+        ("memory", costs.memory_mb, lambda block: footprint.block_elements(block) * byte / 1e6),
+        ("macs", costs.macs, block_macs),
+    ):
+        ends = [end(space, value, table.combine, in_channels, classes).genes for end in (least, greatest)]
+        low, high = table.values(np.array(ends))
+        found[metric] = (float(low), float(high))
+    if costs.power_w is not None:
+        found["energy"] = (costs.power_w * quick, costs.power_w * slow)
+    return found
+
+
+def _share(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 or share == 0.0 else "less than 0.1%"

@@ -41,11 +41,13 @@ def batch_norms(network: nn.Module) -> list[nn.BatchNorm2d]:
 
 
 @torch.no_grad()
-def recalibrate(network: nn.Module, images: Tensor, batch_size: int = 250) -> None:
+def recalibrate(network: nn.Module, images: Tensor, batch_size: int = 250) -> Tensor:
     """Sets running means and variances to those of `images` (n, c, h, w), normalised and of the network's size.
 
     Averages over batches of equal size (to one image), at most `batch_size`, so that their order does not matter. Leaves
-    the network in evaluation mode. Not optional for a network cut out of shared weights: without it accuracy is near chance.
+    the network in evaluation mode, and returns what it gave for the images, each batch with its own statistics: what a later
+    part of the same network is re-calibrated with. Not optional for a network cut out of shared weights: without it accuracy
+    is near chance.
     """
     norms = batch_norms(network)
     momenta = [norm.momentum for norm in norms]
@@ -53,11 +55,11 @@ def recalibrate(network: nn.Module, images: Tensor, batch_size: int = 250) -> No
         norm.reset_running_stats()
         norm.momentum = None
     network.train()
-    for batch in images.tensor_split(max(1, -(-len(images) // batch_size))):
-        network(batch)
+    given = [network(batch) for batch in images.tensor_split(max(1, -(-len(images) // batch_size)))]
     network.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+    return torch.cat(given)
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ def require(device: DeviceProfile, target: RuntimeTarget) -> float:
         having = [one.name for one in hardware_profiles.load_all() if any(profile.power_w is not None for profile in one.targets)]
         raise DeviceError(
             f"energy cannot be limited on {device.name}: no power was measured for {target}, and none is invented "
-            f"(devices with measured power: {', '.join(having) or 'none yet'}). Leave --max-energy out, or measure with "
-            f"`python -m nas.measure --device {device.name}` on a board whose power sensor Linux shows (INA3221 or RAPL)"
+            f"(devices with measured power: {', '.join(having) or 'none yet'}). Leave out --max-energy, and energy in --objectives, "
+            f"or measure with `python -m nas.measure --device {device.name}` on a board whose power sensor Linux shows (INA3221 or RAPL)"
         )
     return watts

@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 from nas.core.errors import StudyError
 from nas.files import atomic_write
 from nas.settings import RunSettings
+from nas.several_settings import SeveralSettings, is_of_several
 
 Value = TypeVar("Value")
+Settings = TypeVar("Settings", RunSettings, SeveralSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,10 @@ class RunFolder:
             raise StudyError(f"{path} is missing or damaged ({why}): delete it and give the run's command again") from None
 
     @contextmanager
-    def claim(self, settings: RunSettings, fresh: bool) -> Iterator[Claim]:
+    def claim(self, settings: Settings, fresh: bool, named: Callable[[Settings], Settings] | None = None) -> Iterator[Claim]:
         """The folder for `settings` alone, until the process ends, however it ends.
+
+        `named` fills in what the settings that the run was begun with left open, so that they compare with `settings`.
 
         Raises:
             StudyError: another process has it; or it holds a run with other settings, or files of somebody else.
@@ -100,7 +104,8 @@ class RunFolder:
             self._lock(handle)
             continues = self.settings.exists()
             if continues:
-                settings.refuse_change(RunSettings.read(self.settings))
+                before = type(settings).read(self.settings)
+                settings.refuse_change(named(before) if named else before)
             settings.save(self.settings)
             yield Claim(continues)
         finally:
@@ -146,7 +151,7 @@ class RunFolder:
     def _holds_run(self) -> bool:
         """Whether a run of this or another version began here: other programs, too, have a `settings.toml`."""
         try:
-            return {"device", "budget_ms"} <= tomllib.loads(self.settings.read_text()).keys()
+            return is_of_several(self.settings) or {"device", "budget_ms"} <= tomllib.loads(self.settings.read_text()).keys()
         except (OSError, ValueError):
             return False
 

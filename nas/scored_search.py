@@ -7,20 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nas import accuracy, executors, strategies
+from nas import accuracy, executors, warm_start
 from nas.core.errors import StudyError
-from nas.core.pareto import front
+from nas.core.objectives import KEYS
 from nas.core.units import format_latency
 from nas.display import Display
+from nas.opening import live_copy, open_study
 from nas.pipeline import Execution
-from nas.problem import Problem, ask
+from nas.problem import Problem, ask, named
 from nas.run_folder import RunFolder
 from nas.settings import RunSettings
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nas.study import Record
+    from nas.records import Record
 
 CHANNELS, CLASSES = 3, 1000
 """What networks are priced and scored for, where no images say otherwise: ImageNet's."""
@@ -41,38 +42,39 @@ def search(settings: RunSettings, execution: Execution, path: Path, display: Dis
     score = accuracy.load(settings.accuracy)
     executors.require(execution.executor)
     question = ask(settings)
+    if question.joint:
+        raise StudyError(
+            f"--accuracy {settings.accuracy} says nothing of precision and pruning: "
+            f"give one --precision and no --keep, or judge by supernet"
+        )
     space = score.of_space(question.space)
     problem = replace(question, space=space).about(CHANNELS, CLASSES)
-    for finding in problem.findings:
-        display.say(finding)
+    warm = warm_start.read(settings, problem.space.key, {"channels": CHANNELS, "classes": CLASSES}, path)
+    for line in (*problem.overview(), *problem.findings, *filter(None, (warm.said,))):
+        display.say(line)
     display.say(f"Candidates are judged by their {score.quantity}, for {CHANNELS} channels and {CLASSES} classes; nothing is trained.")
     folder = RunFolder(path)
-    with folder.claim(settings, execution.fresh) as claim:
+    with folder.claim(problem.settings, execution.fresh, named) as claim:
         if claim.continues:
             display.say(f"Continuing the run in {path}.")
         folder.save(folder.command, execution.command)
         with folder.timed("search"):
-            records = _explore(problem, score, execution, folder, display)
+            records = _explore(problem, score, execution, folder, display, warm)
         result = ScoredResult(problem, score, records)
         folder.save(folder.path / RESULT, result.json())
     return result
 
 
-def _explore(problem: Problem, score: accuracy.Score, execution: Execution, folder: RunFolder, display: Display) -> "tuple[Record, ...]":
-    from nas.study import SearchStudy
-
+def _explore(
+    problem: Problem, score: accuracy.Score, execution: Execution, folder: RunFolder, display: Display, warm: warm_start.WarmStart
+) -> "tuple[Record, ...]":
     settings = problem.settings
-    proposing = strategies.load(settings.strategy, problem.landscape(), settings.seed)
-    study = SearchStudy(folder.path, problem.space, problem.price, problem.macs, problem.budget, proposing, settings.trials, settings.seed)
-    if study.records and study.records[0].architecture.space != problem.space.key:
-        raise StudyError(
-            f"the run in {folder.path} was begun with {study.records[0].architecture.space}, now it is {problem.space.key}: "
-            f"give --fresh to start over, or another --out"
-        )
+    live = live_copy(execution.dashboard, folder, display)
+    study = open_study(problem, folder, settings.trials, warm.known, warm.first, live)
     with display.bar("Searching", settings.trials) as bar:
 
         def told() -> None:
-            best = max(record.evaluation.accuracy for record in study.records if record.evaluation)
+            best = max(record.accuracy for record in study.records if record.eligible)
             bar.at(study.evaluated, f"best {score.text(best)}")
 
         bar.at(min(study.evaluated, settings.trials))
@@ -91,12 +93,15 @@ class ScoredResult:
     records: "tuple[Record, ...]"
 
     def front(self) -> "list[Record]":
-        """Those within the budget that no other beats in score and latency, from fastest to slowest."""
-        return front([record for record in self.records if record.evaluation], _value, lambda record: record.latency.ms)
+        """Those within the budget that no other beats in score and costs, from the least first cost to the most."""
+        eligible = [record for record in self.records if record.eligible]
+        return self.problem.objectives.front(eligible, lambda record: record.accuracy, lambda record: record.costs)
 
     def json(self) -> dict[str, Any]:
         """The front, and the best of it; the public interface of such a run."""
-        settings, found = self.problem.settings, [self._row(record) for record in self.front()]
+        settings, members = self.problem.settings, self.front()
+        found = [self._row(record) for record in members]
+        best = max(range(len(members)), key=lambda place: members[place].accuracy, default=None)
         return {
             "schema": SCHEMA,
             "judged_by": settings.accuracy,
@@ -109,10 +114,13 @@ class ScoredResult:
             "channels": self.problem.channels,
             "classes": self.problem.classes,
             "budget_ms": self.problem.budget.latency_ms,
+            "budget": {KEYS[metric]: limit for metric, limit in self.problem.budget.limits.items()},
+            "objectives": list(self.problem.objectives.names),
             "strategy": settings.strategy,
             "seed": settings.seed,
-            "evaluations": sum(record.evaluation is not None for record in self.records),
-            "best": found[-1] if found else None,
+            "evaluations": sum(record.eligible and not record.learned for record in self.records),
+            "learned": sum(record.eligible and record.learned for record in self.records),
+            "best": None if best is None else found[best],
             "front": found,
         }
 
@@ -124,7 +132,7 @@ class ScoredResult:
         for record in self.front():
             interval = record.latency
             latency = format_latency(interval.ms), format_latency(interval.high_ms)
-            figures = self.score.text(_value(record)), f"{record.macs / 1e6:.1f} M", record.architecture.id
+            figures = self.score.text(record.accuracy), f"{record.macs / 1e6:.1f} M", record.architecture.id
             table.add_row(*latency, *figures)
         return table
 
@@ -145,8 +153,3 @@ class ScoredResult:
             "macs": record.macs,
             "params": record.evaluation.params,
         }
-
-
-def _value(record: "Record") -> float:
-    assert record.evaluation is not None, "only scored candidates are compared"
-    return record.evaluation.accuracy

@@ -2,13 +2,14 @@
 
 import shlex
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from nas.cli import epilog, messages, publish, publish_scored, run
-from nas.core.units import parse_energy_mj, parse_latency_ms, parse_size_mb
+from nas.cli import epilog, messages, publish, publish_devices, publish_scored, run
+from nas.core.units import parse_energy_mj, parse_latency_ms, parse_macs, parse_size_mb
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -23,9 +24,18 @@ EXAMPLES = """
 
   python -m nas.search --device local --precision int8 --threads 2 --budget 1ms
 
+  python -m nas.search --device local --precision fp32,int8 --keep 1,0.75,0.5 --budget 300us
+
+  python -m nas.search --device jetson-nano,local --budget 20ms,500us
+
+  python -m nas.search --device my-pi --target ssh://pi@raspberrypi.local --budget 30ms
+
+  python -m nas.search --device jetson-nano --budget 20ms --objectives accuracy,latency,size --max-macs 10M
+
   python -m nas.search --device jetson-nano --budget 20ms --executor ray --ray-address auto --workers 16
 
 The same command again continues a run that was stopped; more --trials extend one that is finished.
+With another budget, --objectives or --strategy and the same --out, nothing that was evaluated is evaluated again.
 Exit code 0: done; 2: wrong input; 3: no network of the space fits the limits; 130: stopped by Ctrl-C.
 """
 
@@ -37,13 +47,28 @@ def search(
     ],
     device: Annotated[
         str,
-        typer.Option(help="Device to run on: a name that `python -m nas.devices` lists, or a path to a .toml. Needed, but for a table."),
+        typer.Option(
+            help="Device to run on: a name that `python -m nas.devices` lists, or a path to a .toml. Needed, but for a table. Several, as "
+            "in a,b, share a supernet and its evaluations; limits, runtime, precision and threads are then one for all, or one each."
+        ),
     ] = "",
     runtime: Annotated[str, typer.Option(help="Runtime on the device, such as tensorrt; its first one if not given.")] = "",
     precision: Annotated[
-        str, typer.Option(help="Numbers to compute with: fp32, fp16 or int8; candidates are priced, and picks made, for it.")
+        str,
+        typer.Option(
+            help="Numbers to compute with: fp32, fp16 or int8; candidates are priced, and picks made, for it. Several, as in fp32,int8, "
+            "compete within the search (for one device)."
+        ),
     ] = "fp32",
-    threads: Annotated[int | None, typer.Option(min=0, help="Threads of the runtime (0: a GPU's); any if not given.")] = None,
+    keep: Annotated[
+        str,
+        typer.Option(
+            help="Shares of hidden channels that candidates may keep, as in 1,0.75,0.5: pruning then competes within the search. Without "
+            "it only picks are pruned.",
+            show_default=False,
+        ),
+    ] = "",
+    threads: Annotated[str, typer.Option(help="Threads of the runtime (0: a GPU's); any if not given.")] = "",
     max_size: Annotated[
         str | None,
         typer.Option(
@@ -62,6 +87,12 @@ def search(
             show_default=False,
         ),
     ] = None,
+    max_macs: Annotated[
+        str | None, typer.Option(help="Limit of the multiply-accumulates of one image, such as 10M, 600k or 1.5G.", show_default=False)
+    ] = None,
+    objectives: Annotated[
+        str, typer.Option(help="What to better, between commas: accuracy and at least one of latency, size, memory, energy, macs.")
+    ] = "accuracy,latency",
     data: Annotated[str, typer.Option(help="Images: embedded (5,000 of Fashion-MNIST), idx:PATH, folder:PATH or hf:NAME.")] = "embedded",
     space: Annotated[str, typer.Option(help="Search space: a file in search_spaces/, or tabular:TABLE.csv.")] = "mobile_shuffle_32",
     accuracy: Annotated[
@@ -71,7 +102,18 @@ def search(
     seed: Annotated[int, typer.Option(min=0, help="Decides every random choice.")] = 0,
     picks: Annotated[int, typer.Option(min=1, help="Networks to take from the front, fine-tune, compress and export.")] = 5,
     strategy: Annotated[str, typer.Option(help="What to try next: a file in nas/strategies/.")] = "predictor_guided",
+    warm_start: Annotated[
+        str,
+        typer.Option(
+            help="Folder of another run in the same space: its evaluations and supernet are taken over, or, where it judged otherwise, "
+            "the networks of its front are evaluated first.",
+            show_default=False,
+        ),
+    ] = "",
     weights: Annotated[str, typer.Option(help="Supernet that `nas.train` trained (.safetensors), instead of training one.")] = "",
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Train the supernet although the package brings one for the space and the images.")
+    ] = False,
     epochs: Annotated[float | None, typer.Option(min=0.01, help="Passes over the training images for the supernet.")] = None,
     fine_tune_epochs: Annotated[
         float | None, typer.Option(min=0.01, help="Passes over the training images for each pick; a quarter as many after pruning.")
@@ -85,51 +127,81 @@ def search(
     ray_address: Annotated[
         str | None, typer.Option(help="Ray cluster: auto or HOST:PORT [default: one on this machine].", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print pareto.json on standard output, and nothing else there.")] = False,
+    dashboard: Annotated[
+        str,
+        typer.Option(
+            help="Storage of Optuna's for a live copy of the search, such as sqlite:///search.db, to be watched with `optuna-dashboard "
+            "sqlite:///search.db`. Without it, optuna-dashboard reads RUN/study.journal itself.",
+            show_default=False,
+        ),
+    ] = "",
+    target: Annotated[
+        str,
+        typer.Option(
+            help="Where the device is: local, or ssh://user@host, with :port and /folder where needed. Networks are then timed on it "
+            "during the search, prices fitted again to what they took, and the picks' files timed.",
+            show_default=False,
+        ),
+    ] = "",
+    measure_every: Annotated[
+        int | None,
+        typer.Option(min=1, help="Evaluations between rounds of timing on --target [default: a quarter of --trials].", show_default=False),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print pareto.json (of several devices devices.json) on standard output, and nothing else there.")
+    ] = False,
 ) -> None:
     """Finds small image networks that run within a latency budget on a device: searched, pruned, quantized, exported."""
-    budget_ms = parse_latency_ms(budget)
-    limits: dict[str, Any] = {
-        "max_size_mb": parse_size_mb(max_size) if max_size else None,
-        "max_memory_mb": parse_size_mb(max_memory) if max_memory else None,
-        "max_energy_mj": parse_energy_mj(max_energy) if max_energy else None,
+    options = {"--budget": budget, "--runtime": runtime, "--precision": precision, "--threads": threads}
+    options |= {
+        "--max-size": max_size or "",
+        "--max-memory": max_memory or "",
+        "--max-energy": max_energy or "",
+        "--max-macs": max_macs or "",
     }
+    asked: dict[str, Any] = {"objectives": objectives, "strategy": strategy, "seed": seed, "trials": trials, "warm_start": warm_start}
+    each = _each_device(device, options)
+    own, limits = each[0], {name: limit for name, limit in each[0].items() if name.startswith("max_")}
     command = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
     if space.startswith("tabular:"):
-        ignored = {"--device": device, "--weights": weights, "--epochs": epochs, "--fine-tune-epochs": fine_tune_epochs}
+        ignored = {"--device": device, "--weights": weights, "--retrain": retrain, "--epochs": epochs, "--target": target}
+        ignored |= {"--fine-tune-epochs": fine_tune_epochs, "--keep": keep}
         _search_table(
-            {"space": space, "budget_ms": budget_ms, **limits, "strategy": strategy, "seed": seed, "trials": trials},
+            {"space": space, "budget_ms": own["budget_ms"], **limits, **asked},
             {option for option, given in ignored.items() if given},
             out,
             fresh,
             command,
+            dashboard,
             as_json,
         )
         return
+    if weights and retrain:
+        raise typer.BadParameter("--weights brings a trained supernet and --retrain trains one: leave one of them out")
     if not device:
         raise typer.BadParameter("give --device, a name that `python -m nas.devices` lists (only a table is searched without one)")
     from nas.allocator import keep_freed_memory
 
+    if measure_every is not None and not target:
+        raise typer.BadParameter("--measure-every says when networks are timed on --target: give that too")
+    if target and (len(each) > 1 or accuracy != "supernet"):
+        raise typer.BadParameter("--target times networks of a search for one device with a supernet: leave it out here")
     keep_freed_memory()
-    from nas import pipeline
+    from nas import pipeline, several_devices
     from nas.display import Terminal
     from nas.settings import RunSettings
+    from nas.several_settings import SeveralSettings
 
     settings = RunSettings(
-        device=device,
-        runtime=runtime,
-        precision=precision,
-        threads=threads,
-        budget_ms=budget_ms,
-        **limits,
+        **own,
+        keep=keep,
         data=data,
         space=space,
         accuracy=accuracy,
-        strategy=strategy,
-        seed=seed,
-        trials=trials,
+        **asked,
         picks=picks,
         weights=weights,
+        retrain=retrain,
     )
     settings = settings.model_copy(
         update={
@@ -137,15 +209,22 @@ def search(
             "fine_tuning": settings.fine_tuning.changed(epochs=fine_tune_epochs),
         }
     )
-    typed = "".join(f"-{name[4:].replace('_', '-')}-{limit:g}" for name, limit in limits.items() if limit is not None)
-    asked = [runtime, precision if precision != "fp32" else "", f"{threads}t" if threads is not None else ""]
-    target = "".join(f"-{name}" for name in asked if name)
-    folder = out or Path("runs") / f"{Path(device).stem}{target}-{budget_ms:g}ms{typed}"
-    execution = pipeline.Execution(executor, workers, ray_address, fresh, command)
+    folder = out or Path("runs") / _folder_name(each, keep)
+    execution = pipeline.Execution(executor, workers, ray_address, fresh, command, target, measure_every, dashboard)
+    if len(each) > 1:
+        if accuracy != "supernet":
+            raise typer.BadParameter(f"several devices share a supernet, and --accuracy {accuracy} has none: search for one at a time")
+        several = [settings.model_copy(update=one) for one in each]
+        publish_devices(several_devices.search(SeveralSettings.of(several), execution, folder, Terminal(messages)), folder, as_json)
+        return
     if accuracy != "supernet":
         from nas import scored_search
 
-        if useless := [name for name, given in (("--weights", weights), ("--epochs", epochs), ("--data", data != "embedded")) if given]:
+        if useless := [
+            name
+            for name, given in (("--weights", weights), ("--retrain", retrain), ("--epochs", epochs), ("--data", data != "embedded"))
+            if given
+        ]:
             raise typer.BadParameter(f"--accuracy {accuracy} trains nothing and reads no images: leave out {', '.join(useless)}")
         folder = out or folder.with_name(f"{folder.name}-{accuracy}")
         publish_scored(scored_search.search(settings, execution, folder, Terminal(messages)), as_json)
@@ -154,7 +233,69 @@ def search(
     publish(result, folder, as_json)
 
 
-def _search_table(asked: dict[str, Any], useless: set[str], out: Path | None, fresh: bool, command: str, as_json: bool) -> None:
+def _threads(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise typer.BadParameter(f"--threads {text} is no number of threads, such as 1, or 0 for a GPU's")
+    return int(text)
+
+
+_OWN: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "--budget": ("budget_ms", parse_latency_ms),
+    "--runtime": ("runtime", str),
+    "--precision": ("precision", lambda text: text or "fp32"),
+    "--threads": ("threads", _threads),
+    "--max-size": ("max_size_mb", lambda text: parse_size_mb(text) if text else None),
+    "--max-memory": ("max_memory_mb", lambda text: parse_size_mb(text) if text else None),
+    "--max-energy": ("max_energy_mj", lambda text: parse_energy_mj(text) if text else None),
+    "--max-macs": ("max_macs", lambda text: parse_macs(text) if text else None),
+}
+"""Options that each of several devices may have for itself: the setting, and how its text is read."""
+
+
+def _each_device(device: str, options: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What each device in `device`, which commas separate, is asked for: settings by their names, from the text of `options`.
+
+    Several precisions for one device are a gene.
+
+    Raises:
+        StudyError: an option gives another number of values than there are devices.
+    """
+    from nas.several_settings import one_each
+
+    devices = [name.strip() for name in device.split(",")]
+    if len(devices) > 1 and "" in devices:
+        raise typer.BadParameter(f"--device {device} has a device without a name: write it as a,b")
+    found: list[dict[str, Any]] = [{"device": name} for name in devices]
+    for option, text in options.items():
+        name, parse = _OWN[option]
+        values = (text,) if option == "--precision" and len(devices) == 1 else one_each(option, text, devices)
+        for settings, value in zip(found, values, strict=True):
+            settings[name] = parse(value)
+    return found
+
+
+def _folder_name(each: Sequence[Mapping[str, Any]], keep: str) -> str:
+    """Where a run goes that was not told: "jetson-nano-20ms", "jetson-nano+local-20+1ms-size-mb-4", "local-fp32-int8-keep-1-0.5-1ms"."""
+    from nas.several_settings import target_name
+
+    targets = (target_name(one["device"], one["runtime"], one["precision"], one["threads"]) for one in each)
+    asked = ["+".join(targets), *([f"keep-{keep}"] if keep else [])]
+    parts = [*(text.replace(" ", "").replace(",", "-") for text in asked), f"{_values(each, 'budget_ms')}ms"]
+    parts += [f"{name[4:].replace('_', '-')}-{_values(each, name)}" for name in each[0] if name.startswith("max_") and _values(each, name)]
+    return "-".join(parts)
+
+
+def _values(each: Sequence[Mapping[str, Any]], name: str) -> str:
+    """What the devices have of a setting: once where it is the same for all, "" where none has any."""
+    values = ["" if one[name] is None else f"{one[name] / 1e6:g}M" if name == "max_macs" else f"{one[name]:g}" for one in each]
+    return values[0] if len(set(values)) == 1 else "+".join(values)
+
+
+def _search_table(
+    asked: dict[str, Any], useless: set[str], out: Path | None, fresh: bool, command: str, dashboard: str, as_json: bool
+) -> None:
     """The same for a table: nothing is trained, picked or exported."""
     from nas import tabular_search
     from nas.cli import publish_table
@@ -165,7 +306,7 @@ def _search_table(asked: dict[str, Any], useless: set[str], out: Path | None, fr
         raise typer.BadParameter(f"a table has its accuracies and latencies in it: leave out {', '.join(sorted(useless))}")
     settings = RunSettings(device=tabular_search.DEVICE, **asked)
     folder = out or Path("runs") / f"{Path(settings.space).stem.removeprefix(tabular_search.PREFIX)}-{settings.budget_ms:g}ms"
-    publish_table(tabular_search.search(settings, fresh, folder, command, Terminal(messages)), folder, as_json)
+    publish_table(tabular_search.search(settings, fresh, folder, command, Terminal(messages), dashboard), folder, as_json)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ from typing import Annotated, Literal, Self
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from nas.core.budget import Budget
 from nas.core.errors import StudyError
+from nas.core.objectives import DEFAULT
 from nas.files import atomic_write
 
 
@@ -67,10 +69,16 @@ class RunSettings(_Settings):
     """Largest peak of the activations in MB (10^6 bytes); None is no limit."""
     max_energy_mj: Annotated[float | None, Field(gt=0)] = None
     """Most energy for one image in millijoules, held against the upper bound; None is no limit."""
+    max_macs: Annotated[float | None, Field(gt=0)] = None
+    """Most multiply-accumulates; None is no limit."""
+    objectives: str = str(DEFAULT)
+    """What the search is to better, between commas: accuracy and at least one cost (`nas.core.objectives`)."""
     runtime: str = ""
     """Runtime on the device; "" is the first that has figures as asked."""
     precision: str = "fp32"
-    """Numbers that the networks are to compute with: what candidates are priced for."""
+    """Numbers that the networks are to compute with: what candidates are priced for. Several, as in "fp32,int8", are a gene."""
+    keep: str = ""
+    """Shares of hidden channels that candidates may keep, as in "1,0.75,0.5", which are a gene; "" keeps all."""
     threads: Annotated[int | None, Field(ge=0)] = None
     """Threads of the runtime (0: a GPU's); None is the first number that has figures as asked."""
     data: str = "embedded"
@@ -85,11 +93,15 @@ class RunSettings(_Settings):
     """Decides every random choice of the run."""
     trials: Annotated[int, Field(ge=1)] = 48
     """Distinct architectures to evaluate."""
+    warm_start: str = ""
+    """Path of a run from which evaluations, weights or at least the architectures of its front are taken over; "" is none."""
     picks: Annotated[int, Field(ge=1)] = 5
     """Networks to take from the front."""
     supernet: SupernetSettings = SupernetSettings()
     weights: str = ""
-    """Path of a supernet that `nas.train` trained, to be used as it is; "" trains one in the run folder."""
+    """Path of a supernet that `nas.train` trained, to be used as it is; "" takes what comes with the package, or trains one."""
+    retrain: bool = False
+    """Trains the supernet in the run folder although the package brings one for these images and this schedule."""
     fine_tuning: TrainingSettings = TrainingSettings(epochs=3, learning_rate=0.1, batch_size=32)
     """Training of each pick, and again after pruning."""
     keep_hidden: Annotated[float, Field(gt=0, le=1)] = 0.75
@@ -98,6 +110,11 @@ class RunSettings(_Settings):
     """Training images for batch-norm statistics and for quantization."""
     validation_images: Annotated[int, Field(ge=32)] = 1000
     """Validation images a candidate is scored on."""
+
+    @property
+    def budget(self) -> Budget:
+        """The limits."""
+        return Budget(self.budget_ms, self.max_size_mb, self.max_memory_mb, self.max_energy_mj, self.max_macs)
 
     def save(self, path: Path) -> None:
         """Writes the settings as TOML, which has no word for "none": a limit that is not given is left out."""
@@ -119,15 +136,28 @@ class RunSettings(_Settings):
             raise StudyError(f"{path} does not describe a run: {wrong}") from None
 
     def refuse_change(self, before: "RunSettings") -> None:
-        """Raises unless a run begun with `before` may go on with these settings: only more trials or other picks.
+        """Raises unless a run begun with `before` may go on with these settings, which change nothing that was evaluated.
+
+        The number of trials and of picks, the limits, the objectives and the strategy may change (`FREE`).
 
         Raises:
             StudyError: anything else differs; names what, with both values.
         """
-        free = {"trials", "picks"}
-        old, new = before.model_dump(exclude=free), self.model_dump(exclude=free)
+        old, new = before.model_dump(exclude=FREE), self.model_dump(exclude=FREE)
         changed = [f"{key} was {old[key]!r} and is now {new[key]!r}" for key in old if old[key] != new[key]]
         if changed:
             raise StudyError(
                 f"the run folder was begun with other settings ({'; '.join(changed)}): give --fresh to start over, or another --out"
             )
+
+
+FREE = {
+    "trials",
+    "picks",
+    "strategy",
+    "objectives",
+    "budget_ms",
+    "warm_start",
+    *(name for name in RunSettings.model_fields if name.startswith("max_")),
+}
+"""Settings that may change from one command to the next on the same run folder."""

@@ -99,7 +99,7 @@ class Supernet(nn.Module):
         Batch norms use the statistics of this batch. Gradients flow into the crops. `after` may change what a block gives.
         """
         for slot, spec in zip(network.slots, network.blocks, strict=True):
-            template = _template(_without_size(spec), str(images.device))
+            template = _template(without_size(spec), str(images.device))
             weights = dict(self._crops(slot, spec.kind, template.shapes))
             given = functional_call(template.module, {**weights, **template.scratch}, (images,))
             images = after(spec, images, given) if after else given
@@ -139,7 +139,7 @@ def _add_transforms(block: nn.Module) -> None:
 
 
 @lru_cache(maxsize=65_536)
-def _without_size(spec: BlockSpec) -> BlockSpec:
+def without_size(spec: BlockSpec) -> BlockSpec:
     """`spec` for one-pixel images: the same module at every resolution."""
     return BlockSpec(
         spec.kind, spec.in_channels, spec.hidden_channels, spec.out_channels, spec.kernel, spec.stride, spec.se, spec.activation, 1, 1

@@ -25,6 +25,8 @@ CHECKPOINT_SECONDS = 15.0
 MAX_SETBACKS = 3
 KEPT = 3
 """Moments that a training can be rolled back to."""
+SHIPPED = Path(__file__).parent / "embedded"
+"""Weights that come with the package, one file a space, made by `experiments/train_shipped.py`."""
 
 
 def train_resumably(
@@ -102,6 +104,17 @@ def keep_converted(supernet: Supernet, path: Path) -> None:
         raise CheckpointError(f"{path} exists and may hold trained weights: delete it, or give another --out")
     marks = {"space": supernet.space.key, "data": checkpoint.ANY, "classes": str(supernet.classes)}
     checkpoint.write(path, supernet, torch.optim.SGD(supernet.parameters()), 0, marks)
+
+
+def shipped(supernet: Supernet, data: ImageData) -> Path | None:
+    """The weights of the space that come with the package, if they were trained on exactly the training images of `data`."""
+    path = SHIPPED / f"{supernet.space.name}.safetensors"
+    return path if path.exists() and checkpoint.belongs(path, _marks(supernet, data)) else None
+
+
+def keep_weights(supernet: Supernet, data: ImageData, path: Path) -> None:
+    """Writes the weights alone to `path`, for `load_trained`: no momentum, and nothing to continue from."""
+    checkpoint.write(path, supernet, torch.optim.SGD(supernet.parameters()), 0, _marks(supernet, data))
 
 
 def load_trained(supernet: Supernet, data: ImageData, path: Path) -> None:

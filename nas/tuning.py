@@ -27,6 +27,7 @@ from nas.core.errors import CheckpointError, ExecutorError
 from nas.core.network import NetworkSpec
 from nas.data import ImageData
 from nas.files import atomic_write
+from nas.joint_space import JointSpace
 from nas.network import Network, channels_last, recalibrate
 from nas.settings import RunSettings, TrainingSettings
 from nas.supernet import Supernet
@@ -46,7 +47,8 @@ class Tuner:
 
     `data` has the training images and `calibration` the few of them for batch-norm statistics; neither has test images.
     `soft_labels` (n, classes) are the teacher's, see `nas.training.fine_tune`.
-    `keep_hidden` is the share of hidden channels that `pruners` (names of network compressors) keep.
+    `keep_hidden` is the share of hidden channels that `pruners` (names of network compressors) keep. Architectures of a `joint`
+    space that are to be pruned say themselves how much they keep.
     """
 
     supernet: Supernet
@@ -57,16 +59,19 @@ class Tuner:
     pruners: tuple[str, ...]
     keep_hidden: float
     seed: int
+    joint: JointSpace | None = None
 
     @classmethod
-    def of(cls, supernet: Supernet, data: ImageData, settings: RunSettings, pruners: tuple[str, ...]) -> "Tuner":
+    def of(
+        cls, supernet: Supernet, data: ImageData, settings: RunSettings, pruners: tuple[str, ...], joint: JointSpace | None = None
+    ) -> "Tuner":
         """The tuner of a run; asks the largest network of the space for its soft labels."""
         calibration = calibration_data(data, settings.calibration_images)
         largest = supernet.extract(supernet.space.network(supernet.space.largest(), supernet.in_channels, supernet.classes))
         recalibrate(largest, calibration_batch(calibration, largest.spec.resolution))
         soft_labels = corrected(predictions(largest, data, data.train), data.train.labels)
         tuning, keep = settings.fine_tuning, settings.keep_hidden
-        return cls(supernet, data.without_test(), calibration, soft_labels, tuning, pruners, keep, settings.seed)
+        return cls(supernet, data.without_test(), calibration, soft_labels, tuning, pruners, keep, settings.seed, joint)
 
     @property
     def steps(self) -> int:
@@ -76,14 +81,18 @@ class Tuner:
 
     def __call__(self, architecture: Architecture, path: Path, on_step: Callable[[], None]) -> None:
         """Tunes the pick and writes its versions, "fp32" and one for each pruner, to `path`."""
-        network = self.supernet.extract(self.supernet.space.network(architecture, self.supernet.in_channels, self.supernet.classes))
+        plain, keep = architecture, self.keep_hidden
+        if self.joint:
+            plain, asked = self.joint.plain(architecture), self.joint.keep(architecture)
+            keep = asked if asked < 1.0 else keep
+        network = self.supernet.extract(self.supernet.space.network(plain, self.supernet.in_channels, self.supernet.classes))
         self._train(network, 1.0, on_step)
         versions, notes = {"fp32": network}, []
         for name in self.pruners:
             pruner = compressors.load(name)
             assert isinstance(pruner, NetworkCompressor), name
             try:
-                smaller = pruner.compress(network, self.keep_hidden)
+                smaller = pruner.compress(network, keep)
             except CompressionError as error:
                 notes.append(str(error))
                 continue

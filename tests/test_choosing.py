@@ -11,8 +11,8 @@ from nas.core.architecture import Architecture
 from nas.core.budget import Costs
 from nas.core.evaluation import Evaluation
 from nas.core.latency import Interval
-from nas.core.pareto import front
-from nas.study import Record
+from nas.core.objectives import DEFAULT, Objectives
+from nas.records import Record
 
 
 def record(number, accuracy, ms):
@@ -26,7 +26,7 @@ RECORDS = FIGURES.map(lambda figures: [record(number, *one) for number, one in e
 
 def best(records):
     evaluated = [one for one in records if one.evaluation]
-    return front(evaluated, lambda one: one.evaluation.accuracy, lambda one: one.latency.ms)
+    return DEFAULT.front(evaluated, lambda one: one.accuracy, lambda one: one.costs)
 
 
 @given(RECORDS, st.integers(1, 8))
@@ -76,3 +76,20 @@ def test_the_next_front_fills_up():
 @pytest.mark.parametrize("records", [[], [record(0, None, 50.0)]], ids=["nothing asked", "nothing within the budget"])
 def test_without_candidates_there_are_no_picks(records):
     assert choose(records, 5) == []
+
+
+def sized(number, accuracy, ms, mb):
+    return replace(record(number, accuracy, ms), costs=Costs(Interval(ms, ms, ms), mb))
+
+
+def test_of_other_objectives_the_front_is_theirs():
+    """The last is beaten in accuracy and latency, and by nobody in size."""
+    records = [sized(0, 0.9, 1.0, 4.0), sized(1, 0.8, 2.0, 5.0), sized(2, 0.7, 3.0, 1.0)]
+    assert [one.number for one in choose(records, 2)] == [0, 1], "the next front fills up"
+    assert [one.number for one in choose(records, 2, Objectives(("accuracy", "latency", "size")))] == [0, 2]
+    assert [one.number for one in choose(records, 1, Objectives(("accuracy", "size")))] == [0]
+
+
+def test_what_is_beyond_the_budget_of_now_is_no_pick():
+    """It was evaluated under another one."""
+    assert choose([replace(record(0, 0.9, 1.0), within=False), record(1, 0.5, 2.0)], 5) == [record(1, 0.5, 2.0)]

@@ -92,6 +92,27 @@ def test_the_recommended_version_is_kept_and_found_by_its_name():
     assert found.picks[0].step("int8").validation_accuracy == 0.79
 
 
+def test_what_is_recommended_follows_from_the_budget_of_now():
+    """When the pick was made the budget had room for fp32 alone to be recommended; now only int8 is within it."""
+    made = replace(pick(SMALL, step("fp32", 0.8, latency(6.0)), step("int8", 0.7, latency(3.0))), recommended="fp32")
+    tighter = replace(problem(), budget=Budget(4.0))
+    assert conclude(problem(), RECORDS, (made,), CIRCUMSTANCES).picks[0].recommended == "fp32"
+    assert conclude(tighter, RECORDS, (made,), CIRCUMSTANCES).picks[0].recommended == "int8"
+
+
+def test_with_other_objectives_fronts_are_theirs():
+    """The middle one is beaten in accuracy and latency, and by nobody in size."""
+    asked = problem().settings.model_copy(update={"objectives": "accuracy,latency,size"})
+    records = [replace(RECORDS[1], costs=replace(RECORDS[1].costs, size_mb=0.1)), RECORDS[0], RECORDS[2], RECORDS[3]]
+    found = conclude(replace(problem(), settings=asked), records, (), CIRCUMSTANCES)
+    assert {one.id for one in found.candidates if one.on_front} == {SMALL.id, MIDDLE.id, LARGE.id}
+    assert found.objectives == ("accuracy", "latency", "size")
+    small = replace(step("int8", 0.7, latency(7.0)), size_mb=0.1)
+    picks = (pick(SMALL, step("fp32", 0.8, latency(6.0)), small),)
+    assert conclude(replace(problem(), settings=asked), records, picks, CIRCUMSTANCES).front == ((SMALL.id, "fp32"), (SMALL.id, "int8"))
+    assert conclude(problem(), records, picks, CIRCUMSTANCES).front == ((SMALL.id, "fp32"),)
+
+
 def test_a_version_beyond_the_budget_is_a_finding_beside_those_of_the_problem():
     picks = (
         pick(SMALL, step("fp32", 0.8, latency(6.0))),

@@ -1,16 +1,20 @@
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 import hardware_profiles
+from hardware_profiles import table_file
+from hardware_profiles.table_file import Fit, Table
 from nas import devices
+from nas.core.device import HeldOutError
 from nas.core.errors import DeviceError, UnknownNameError
 from nas.core.latency import BlockPrice, Interval
+from tests import boards
 
 ROOT = Path(__file__).parents[1]
 BOARD = """
@@ -159,3 +163,22 @@ def test_an_unknown_name_gets_the_nearest_in_one_sentence():
         devices.main("jetson-nan", as_json=False)
     found = command("jetson-nan")
     assert found.returncode == 2 and "did you mean 'jetson-nano'?" in found.stderr and found.stderr.count("\n") == 1
+
+
+def test_every_space_of_every_table_has_its_error_and_the_command_that_betters_it(tmp_path, monkeypatch, capsys):
+    path = boards.board(tmp_path, [boards.target("fp32"), boards.target("int8", 2)], [boards.target("fp32"), boards.target("int8", 2)])
+    file = tmp_path / "tables" / "board.onnxruntime.int8.2t.csv"
+    table = table_file.read(file)
+    spaces, error = ("mobile_shuffle", "mobile_shuffle_32"), HeldOutError(2.25, 30, 19.5)
+    fits = tuple(Fit(f"{name}@12345678", error, table.head.calibration) for name in spaces)
+    rows = {block: replace(row, passes=1 + i % 2) for i, (block, row) in enumerate(table.rows.items())}
+    file.write_text(table_file.text(Table(replace(table.head, fits=fits), rows)))
+    text = " ".join(shown(monkeypatch, capsys, path).split())
+    assert f"board.onnxruntime.int8.2t.csv: {len(rows)} blocks, timed 1 to 2 times" in text and "fp32.1t.csv: " in text
+    for name, option in (("mobile_shuffle", " --space mobile_shuffle"), ("mobile_shuffle_32", "")):
+        assert f"in {name}: 2.25 % on 30 networks (MACs alone 19.5 %), interval -5.0 to +5.0 %; to better it: " in text
+        assert f"measure int8{option} --passes 3" in text
+    assert "not measured: mobile_minimalistic, mobilenet_v3," in text and "to change that: measure int8 --space NAME" in text
+    first, second = as_json(capsys, path)["targets"]
+    assert first["spaces"] == {} and second["spaces"]["mobile_shuffle@12345678"]["error_percent"] == 2.25
+    assert second["passes"] == [1, 2] and second["blocks"] == len(rows) and "mobile_shuffle" not in second["spaces_not_measured"]

@@ -12,7 +12,8 @@ from nas import feasibility, footprint
 from nas.core.budget import Budget
 from nas.core.errors import DeviceError, InfeasibleBudgetError
 from nas.core.latency import Interval, estimate
-from nas.core.units import format_latency, parse_energy_mj, parse_latency_ms, parse_size_mb
+from nas.core.objectives import KEYS
+from nas.core.units import format_latency, parse_energy_mj, parse_latency_ms, parse_macs, parse_size_mb
 from tests.tiny import SPACE, Device
 
 DEVICE = Device()
@@ -85,6 +86,12 @@ def test_the_space_to_try_is_one_that_the_budget_limits(spaces):
     assert f"try --space widest (8 to 64 px, up to {format_latency(slowest_ms(WIDEST))})" in sentence
 
 
+def test_a_space_for_larger_images_alone_is_not_advised(spaces):
+    spaces["wider"] = replace(WIDER, resolutions=(SPACE.resolutions[-1] + 4,))
+    (sentence,) = check(SLOWEST_MS + 1e-6)
+    assert "--space widest" in sentence
+
+
 def test_where_no_space_is_slow_enough_none_is_advised(spaces):
     (sentence,) = check(1000.0)
     assert "--space" not in sentence and sentence.endswith(f"For a limit that binds give less than {format_latency(SLOWEST_MS)}.")
@@ -111,7 +118,7 @@ def test_a_space_of_its_own_that_it_cannot_price_is_an_error(spaces):
 
 
 COSTS = {one: footprint.costs(SPACE.network(one, 1, 10), estimate(DEVICE, SPACE.network(one, 1, 10)).total, "fp32", 5.0) for one in EVERY}
-METRICS = ("size", "memory", "energy")
+METRICS = ("size", "memory", "energy", "macs")
 
 
 def extreme(metric, pick):
@@ -123,7 +130,7 @@ def limited(**limits):
 
 
 def limit(metric, amount):
-    return {f"{metric}_{'mj' if metric == 'energy' else 'mb'}": amount}
+    return {KEYS[metric]: amount}
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -131,10 +138,10 @@ def test_a_limit_below_the_least_of_the_space_is_refused_with_it(spaces, metric)
     lowest = extreme(metric, min)
     with pytest.raises(InfeasibleBudgetError) as caught:
         limited(**limit(metric, 0.999 * lowest))
-    parse = parse_energy_mj if metric == "energy" else parse_size_mb
+    parse = {"energy": parse_energy_mj, "macs": parse_macs}.get(metric, parse_size_mb)
     message = str(caught.value)
     wanted = parse(message.rpartition(f"Give --max-{metric} ")[2].removesuffix(" or more"))
-    assert lowest <= wanted <= 1.02 * lowest + 0.0001
+    assert lowest <= wanted <= 1.06 * lowest + 0.0001
     assert any(SPACE.describe(one) in message for one, costs in COSTS.items() if costs.bound(metric) == pytest.approx(lowest))
     limited(**limit(metric, wanted))
 
@@ -147,14 +154,21 @@ def test_a_limit_that_some_keep_and_some_do_not_needs_no_words_and_one_that_all_
     assert "limits nothing" in sentence and Budget(1.0, **limit(metric, highest)).say(metric).split()[0] in sentence
 
 
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
-def test_limits_together_are_refused_only_where_no_network_keeps_them(ms, size, memory, energy):
+SHARES = st.floats(0, 1)
+
+
+@given(SHARES, st.none() | SHARES, SHARES, SHARES, st.none() | SHARES)
+def test_limits_together_are_refused_only_where_no_network_keeps_them(ms, size, memory, energy, macs):
     """Each limit lies between the least and the most of the space; whoever keeps all of them is known."""
 
     def between(metric, share):
+        if share is None:
+            return None
         return extreme(metric, min) + share**3 * (extreme(metric, max) - extreme(metric, min)) + 1e-12
 
-    budget = Budget(between("latency", ms), between("size", size), between("memory", memory), between("energy", energy))
+    budget = Budget(
+        between("latency", ms), between("size", size), between("memory", memory), between("energy", energy), between("macs", macs)
+    )
     keeping = any(budget.holds(costs) for costs in COSTS.values())
     try:
         feasibility.check(SPACE, DEVICE, budget, 1, 10, power_w=5.0)

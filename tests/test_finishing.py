@@ -1,14 +1,23 @@
-"""Which version of a pick is recommended."""
+"""Which version of a pick is recommended, and as what files it is shipped."""
 
+import importlib.util
 from dataclasses import replace
 
 import pytest
+import torch
 
+import search_spaces
+from nas import runtimes, tuning
+from nas.choosing import recommend
 from nas.core.budget import Budget
 from nas.core.device import RuntimeTarget
+from nas.core.errors import ExportError
 from nas.core.latency import Interval, LatencyEstimate
 from nas.core.result import Step
-from nas.finishing import recommend
+from nas.data import ImageData, Split
+from nas.finishing import Finisher
+from nas.network import Network
+from nas.run_folder import RunFolder
 
 TARGET = RuntimeTarget("abacus", "beads", "1", "fp32", 1)
 
@@ -66,3 +75,64 @@ def test_recommended(steps, budget, name):
 )
 def test_the_precision_that_was_asked_for_leads(steps, budget, name):
     assert recommend(steps, budget, "int8") == name
+
+
+SPACE = search_spaces.load("mobile_shuffle_32")
+ARCHITECTURE = SPACE.smallest()
+
+
+def finisher(folder, runtime, compressors=()):
+    """One that has a few random images, and times nothing."""
+    folder = RunFolder(folder)
+    torch.manual_seed(0)
+    networks = {name: Network(SPACE.network(ARCHITECTURE, 1, 10)).eval() for name in ("fp32", "pruned")}
+    folder.tuned(ARCHITECTURE.id).parent.mkdir()
+    tuning.write(folder.tuned(ARCHITECTURE.id), networks, ["a note"])
+    split = Split(torch.randint(0, 256, (12, 1, 28, 28), dtype=torch.uint8), torch.arange(12) % 10)
+    data = ImageData("made up", tuple("abcdefghij"), split, split, split, (0.5,), (0.25,), "0")
+    asked = []
+
+    def latency(precision, path, spec):
+        asked.append(path)
+        return None, "nobody timed it"
+
+    target = RuntimeTarget("board", runtime, "1", "fp32", 1)
+    return Finisher(SPACE, data, data, compressors, target, 17, latency, lambda target: None, Budget(1.0), folder), asked
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime-web", "tensorrt", "ncnn"])
+def test_a_pick_is_shipped_as_onnx(tmp_path, runtime):
+    given, asked = finisher(tmp_path, runtime)
+    pick = given.finish(ARCHITECTURE, 0.5)
+    names = [f"models/{ARCHITECTURE.id}-{step}.onnx" for step in ("fp32", "pruned")]
+    assert [step.model for step in pick.steps] == names == [str(path.relative_to(tmp_path)) for path in asked]
+    assert all(step.onnx == "" for step in pick.steps) and pick.notes == ("a note",)
+    assert sorted(tmp_path.glob("models/*")) == sorted(tmp_path / name for name in names)
+
+
+@pytest.mark.parametrize("runtime", ["litert", "tflite"])
+def test_a_pick_for_litert_is_verified_timed_and_shipped_as_tflite_too(tmp_path, runtime):
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        pytest.skip("the package ai-edge-litert is not installed (pip install ai-edge-litert)")
+    given, asked = finisher(tmp_path, runtime, ("int8_static",))
+    pick = given.finish(ARCHITECTURE, 0.5)
+    steps = {step.name: step for step in pick.steps}
+    for name in ("fp32", "pruned"):
+        assert steps[name].model == f"models/{ARCHITECTURE.id}-{name}.tflite"
+        assert steps[name].onnx == f"models/{ARCHITECTURE.id}-{name}.onnx"
+        assert (tmp_path / steps[name].onnx).exists() and tmp_path / steps[name].model in asked
+        assert steps[name].size_mb == runtimes.size_mb(tmp_path / steps[name].model)
+        assert steps[name].agreement == 1.0 and 0 <= steps[name].max_difference < 1e-4
+    for step in pick.steps[2:]:
+        assert step.model.endswith("int8.onnx") and "the int8 version is an ONNX file: nothing here writes it for" in pick.notes[-1]
+
+
+def test_a_file_that_computes_something_else_is_not_shipped(tmp_path, monkeypatch):
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        pytest.skip("the package ai-edge-litert is not installed (pip install ai-edge-litert)")
+    given, _ = finisher(tmp_path, "litert")
+    own = runtimes.load("litert")
+    wrong = replace(own, run=lambda path, images, threads, batch: own.run(path, images, threads, batch) + 0.1)
+    monkeypatch.setattr(runtimes, "of_files", lambda name: wrong)
+    with pytest.raises(ExportError, match=r"-fp32\.tflite disagrees with the network"):
+        given.finish(ARCHITECTURE, 0.5)

@@ -3,8 +3,9 @@
 import pytest
 
 from nas import footprint
-from nas.core.errors import DeviceError, TargetMismatchError
-from nas.problem import ask
+from nas.core.errors import DeviceError, StudyError, TargetMismatchError
+from nas.problem import ask, named
+from nas.run_folder import RunFolder
 from nas.settings import RunSettings
 from tests.boards import SPACE, board, target
 
@@ -59,3 +60,20 @@ def test_latencies_of_files_that_nothing_makes_are_of_no_use(tmp_path):
     path = board(tmp_path, [FP32, INT8], [FP32, INT8], compressors=("hidden_channels", "fp16"))
     with pytest.raises(DeviceError, match=r"no compressor that makes int8 files \(compressors in .*board.toml: hidden_channels, fp16\)"):
         question(path, precision="int8")
+
+
+def test_a_run_goes_on_where_the_same_target_is_asked_for_in_other_words(tmp_path):
+    """`--runtime onnxruntime --threads 1` is what the first target was anyway; another target is another run."""
+    path, folder = board(tmp_path, [FP32, INT8, INT8_TWO], [FP32, INT8, INT8_TWO]), RunFolder(tmp_path / "run")
+
+    def claim(settings):
+        with folder.claim(settings, False, named) as found:
+            return found.continues
+
+    assert not claim(RunSettings(device=path, budget_ms=50))  # as a version did that kept what was typed
+    assert claim(question(path).settings) and claim(question(path, runtime="onnxruntime", threads=1).settings)
+    assert RunSettings.read(folder.settings).runtime == "onnxruntime" and RunSettings.read(folder.settings).threads == 1
+    with pytest.raises(StudyError, match="precision was 'fp32' and is now 'int8'"):
+        claim(question(path, precision="int8").settings)
+    with pytest.raises(StudyError, match="threads was 1 and is now 2"):
+        claim(question(path, precision="int8", threads=2).settings)

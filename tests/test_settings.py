@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from nas.core.budget import Budget
 from nas.core.errors import StudyError
 from nas.settings import RunSettings, SupernetSettings, TrainingSettings
 
@@ -51,15 +52,24 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
         RunSettings.read(tmp_path / "settings.toml")
 
 
-def test_trials_and_picks_may_change():
-    SETTINGS.model_copy(update={"trials": 500, "picks": 9}).refuse_change(SETTINGS)
+@pytest.mark.parametrize(
+    "free",
+    [
+        {"trials": 500, "picks": 9},
+        {"budget_ms": 10.0, "max_size_mb": 4.0, "max_memory_mb": 1.0, "max_energy_mj": 50.0, "max_macs": 1e6},
+        {"objectives": "accuracy,size", "strategy": "nsga2", "warm_start": "runs/other"},
+    ],
+)
+def test_what_changes_nothing_that_was_evaluated_may_change(free):
+    SETTINGS.model_copy(update=free).refuse_change(SETTINGS)
+    SETTINGS.refuse_change(SETTINGS.model_copy(update=free))
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         (name, value)
-        for name, value in (("device", "local"), ("budget_ms", 10.0), ("seed", 7), ("space", "mobile_shuffle"), ("data", "hf:x"))
+        for name, value in (("device", "local"), ("precision", "int8"), ("seed", 7), ("space", "mobile_shuffle"), ("data", "hf:x"))
     ],
 )
 def test_anything_else_is_refused_with_both_values(name, value):
@@ -99,12 +109,11 @@ def test_limits_are_kept_and_a_run_that_knows_of_none_is_read(tmp_path):
     limited = SETTINGS.model_copy(update={"max_size_mb": 4.0, "max_energy_mj": 50.0})
     limited.save(path)
     assert RunSettings.read(path) == limited and "max_memory_mb" not in path.read_text()
-    with pytest.raises(StudyError, match=r"max_size_mb was None and is now 4\.0"):
-        limited.refuse_change(SETTINGS)
     path.write_text('device = "jetson-nano"\nbudget_ms = 20.0\n[supernet]\nepochs = 6\n')
     old = RunSettings.read(path)
     assert (old.runtime, old.precision, old.threads) == ("", "fp32", None)
-    assert (old.max_size_mb, old.max_memory_mb, old.max_energy_mj) == (None, None, None)
+    assert (old.max_size_mb, old.max_memory_mb, old.max_energy_mj, old.max_macs) == (None, None, None, None)
+    assert (old.objectives, old.budget) == ("accuracy,latency", Budget(20.0))
     SETTINGS.refuse_change(old)
 
 

@@ -5,10 +5,12 @@ import subprocess
 import sys
 
 import numpy as np
+import optuna
 import pytest
 
 from nas.accuracy import tabular
-from nas.core.errors import StudyError
+from nas.core.errors import DataError, ObjectivesError, StudyError, UnknownNameError
+from nas.core.pareto import hypervolume, non_dominated
 from nas.display import Silent
 from nas.pipeline import conclude_again
 from nas.settings import RunSettings
@@ -86,7 +88,7 @@ def test_it_needs_no_torch(path, tmp_path):
 
 @pytest.fixture
 def instant_disk(monkeypatch):
-    monkeypatch.setattr("nas.study.os.fsync", lambda handle: None)
+    monkeypatch.setattr("nas.study_journal.os.fsync", lambda handle: None)
 
 
 def test_more_trials_go_on_as_if_asked_for_at_once(path, tmp_path, instant_disk):
@@ -121,8 +123,99 @@ def test_a_table_that_changed_is_refused(path, tmp_path, instant_disk):
     copy.write_text(path.read_text())
     search(settings(copy, trials=5), False, tmp_path / "run", "", Silent())
     copy.write_text(path.read_text().replace("\n", "\n", 1) + "2,3,1,2,9,99,1,1\n")
-    with pytest.raises(StudyError, match="was begun with another version of"):
+    with pytest.raises(StudyError, match=r"was begun with table@\w+, now it is table@\w+: give --fresh"):
         search(settings(copy, trials=5), False, tmp_path / "run", "", Silent())
+
+
+@pytest.fixture
+def looked_up(monkeypatch):
+    """Every architecture whose accuracy is looked up."""
+    found = []
+    evaluation = tabular.Table.evaluation
+    monkeypatch.setattr(tabular.Table, "evaluation", lambda self, one: (found.append(one), evaluation(self, one))[1])
+    return found
+
+
+def test_other_budgets_objectives_and_strategies_evaluate_nothing_again(path, tmp_path, instant_disk, looked_up):
+    table = tabular.read(path)
+    folder = tmp_path / "run"
+    for asked in (
+        {"budget_ms": 4.0},
+        {"budget_ms": 3.0},
+        {"budget_ms": 5.0, "objectives": "accuracy,latency,size"},
+        {"budget_ms": 5.0, "objectives": "size,accuracy", "strategy": "nsga2"},
+        {"budget_ms": 4.0, "max_size_mb": 4.5, "trials": 30},
+    ):
+        result = search(settings(path, **asked), False, folder, "", Silent())
+        assert len(looked_up) == len(set(looked_up)), "something was evaluated twice"
+        own = [one for one in looked_up if result.budget.holds(table.costs(one))]
+        found = result.json()
+        assert {record.architecture for record in result.evaluated} == set(own) and found["evaluations"] == len(own)
+        assert found["objectives"] == asked.get("objectives", "accuracy,latency").split(",")
+        assert found["best"]["accuracy"] == max(table.accuracy[table.row(one)] for one in own)
+    before = len(looked_up)
+    again = search(settings(path, budget_ms=4.0), False, folder, "", Silent())
+    assert len(looked_up) == before and again.json()["evaluations"] >= 25, "the first question again"
+
+
+def test_with_three_objectives_front_and_hypervolume_are_of_three(path, tmp_path, instant_disk):
+    table = tabular.read(path)
+    result = search(settings(path, 100.0, trials=table.size, objectives="accuracy,latency,size"), False, tmp_path / "run", "", Silent())
+    figures = np.column_stack([-table.accuracy, table.latency_ms, table.size_mb])
+    whole = {int(row) + 2 for row in np.flatnonzero(non_dominated(figures))}
+    found = result.json()
+    lines = {row["line"] for row in found["front"]}
+    assert len(lines) > len(search(settings(path, 100.0), False, tmp_path / "two", "", Silent()).front())
+    assert sorted(map(tuple, figures[[line - 2 for line in lines]])) == sorted(map(tuple, figures[[line - 2 for line in whole]]))
+    assert found["hypervolume_reference"] == {
+        "accuracy": table.accuracy.min(),
+        "latency_ms": table.latency_ms.max(),
+        "size_mb": table.size_mb.max(),
+    }
+    assert found["hypervolume"] == pytest.approx(hypervolume(figures, (-table.accuracy.min(), *figures[:, 1:].max(axis=0))))
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "message"),
+    [
+        ({"objectives": "accuracy,speed"}, UnknownNameError, "no objective is named 'speed'"),
+        ({"objectives": "latency,size"}, ObjectivesError, "give accuracy and at least one of"),
+        ({"objectives": "accuracy,energy"}, DataError, "no column for energy"),
+        ({"max_macs": 1e6}, DataError, "cannot be searched with a macs limit"),
+        ({"warm_start": "/no/such/run"}, StudyError, "holds no run"),
+    ],
+)
+def test_what_the_table_cannot_answer_is_said_before_anything_begins(path, tmp_path, asked, error, message):
+    with pytest.raises(error, match=message):
+        search(settings(path, **asked), False, tmp_path / "run", "", Silent())
+    assert not (tmp_path / "run").exists()
+
+
+def test_warm_started_from_a_run_in_the_same_table_it_knows_what_that_knew(path, tmp_path, instant_disk, looked_up):
+    search(settings(path), False, tmp_path / "first", "", Silent())
+    before = set(looked_up)
+    warm = settings(path, 5.0, trials=10, warm_start=str(tmp_path / "first"))
+    found = search(warm, False, tmp_path / "second", "", Silent()).json()
+    assert (found["evaluations"], found["learned"]) == (10, 25) and len(set(looked_up) - before) == 10 == len(looked_up) - 25
+    assert search(warm, False, tmp_path / "second", "", Silent()).json() == found and len(looked_up) == 35
+    small = write_table(tmp_path / "other.csv", seed=5)
+    with pytest.raises(StudyError, match=r"searched small@.*, this run searches other@"):
+        search(settings(small, warm_start=str(tmp_path / "first")), False, tmp_path / "third", "", Silent())
+
+
+def test_where_all_rows_are_known_nothing_is_left_to_do(path, tmp_path, instant_disk):
+    size = tabular.read(path).size
+    search(settings(path, 100.0, trials=size), False, tmp_path / "first", "", Silent())
+    warm = settings(path, 3.0, trials=50, warm_start=str(tmp_path / "first"))
+    found = search(warm, False, tmp_path / "second", "", Silent()).json()
+    assert found["evaluations"] == 0 and found["learned"] == found["rows_within_budget"]
+
+
+def test_it_can_be_watched(path, tmp_path, instant_disk):
+    url = f"sqlite:///{tmp_path / 'copy.db'}"
+    search(settings(path, trials=5), False, tmp_path / "run", "", Silent(), url)
+    assert optuna.get_all_study_names(storage=url) == ["run"]
+    assert len(optuna.load_study(study_name="run", storage=url).trials) == 5
 
 
 def test_it_has_an_answer_and_no_report(path, tmp_path, instant_disk):

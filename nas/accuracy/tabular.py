@@ -1,6 +1,7 @@
 """Accuracies looked up in a table that somebody trained already: a search without device, data or training.
 
-A CSV file: `accuracy` (any unit, more is better), `latency_ms`, optionally `size_mb` and `energy_mj`, one row an architecture.
+A CSV file: `accuracy` (any unit, more is better), `latency_ms`, optionally `size_mb`, `energy_mj` and `macs`, one row an
+architecture.
 Every other column is a gene with as many options as it has distinct values; combinations without a row are no architectures.
 """
 
@@ -16,19 +17,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.core import objectives as core_objectives
 from nas.core.architecture import Architecture
 from nas.core.budget import Budget, Costs
 from nas.core.errors import DataError, InfeasibleBudgetError, SpaceError
 from nas.core.evaluation import Evaluation
 from nas.core.landscape import Floats, Genes, Landscape, Mask, Prices
 from nas.core.latency import Interval
+from nas.core.objectives import Objectives
 from nas.core.space import Gene
-from nas.core.units import format_energy, format_latency, format_size
+from nas.core.units import format_energy, format_latency, format_macs, format_size
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FIGURES = ("accuracy", "latency_ms", "size_mb", "energy_mj")
+FIGURES = ("accuracy", "latency_ms", "size_mb", "energy_mj", "macs")
 """Columns that are no genes."""
 
 EVERYTHING = 200_000
@@ -57,6 +60,7 @@ class Table:
     latency_ms: Floats
     size_mb: Floats | None
     energy_mj: Floats | None
+    macs: Floats | None
     _codes: "_Codes"
 
     @property
@@ -117,7 +121,12 @@ class Table:
         """What the table says that row number `row` costs."""
         ms = float(self.latency_ms[row])
         size_mb = None if self.size_mb is None else float(self.size_mb[row])
-        return Costs(Interval(ms, ms, ms), size_mb, None, None if self.energy_mj is None else float(self.energy_mj[row]) / ms)
+        power_w = None if self.energy_mj is None else float(self.energy_mj[row]) / ms
+        return Costs(Interval(ms, ms, ms), size_mb, None, power_w, None if self.macs is None else float(self.macs[row]))
+
+    def macs_of(self, architecture: Architecture) -> int:
+        """Multiply-accumulates of an architecture, 0 where the table does not tell them."""
+        return 0 if self.macs is None else int(self.macs[self.row(architecture)])
 
     def evaluation(self, architecture: Architecture) -> Evaluation:
         """The table's accuracy of an architecture, in the table's unit; operations and parameters are not known and 0."""
@@ -133,14 +142,32 @@ class Table:
         Raises:
             DataError: something is limited that the table has no column for.
         """
-        known = {"latency": self.latency_ms, "size": self.size_mb, "energy": self.energy_mj}
         overruns = []
         for metric, limit in budget.limits.items():
-            values = known.get(metric)
+            values = self._known.get(metric)
             if values is None:
                 raise DataError(f"{self.path} cannot be searched with a {metric} limit: it has no column for it ({self._columns()})")
             overruns.append(values / limit - 1.0)
         return np.max(overruns, axis=0)
+
+    @property
+    def _known(self) -> Mapping[str, Floats | None]:
+        """What the rows cost, by metric."""
+        return {"latency": self.latency_ms, "size": self.size_mb, "energy": self.energy_mj, "macs": self.macs}
+
+    def figures(self, objectives: Objectives) -> Floats:
+        """What is to be small of `objectives`, (rows, k).
+
+        Raises:
+            DataError: one of them is nothing that the table has a column for.
+        """
+        found = [self._known.get(name) for name in objectives.costs]
+        missing = [name for name, values in zip(objectives.costs, found, strict=True) if values is None]
+        if missing:
+            raise DataError(
+                f"{self.path} cannot be searched for {objectives}: it has no column for {', '.join(missing)} ({self._columns()})"
+            )
+        return np.stack([values for values in found if values is not None], axis=1)
 
     def feasible(self, budget: Budget) -> int:
         """Number of rows within `budget`.
@@ -161,19 +188,19 @@ class Table:
             )
         return fitting
 
-    def landscape(self, budget: Budget) -> Landscape:
+    def landscape(self, budget: Budget, objectives: Objectives = core_objectives.DEFAULT) -> Landscape:
         """The table as strategies see it: genes and costs, without accuracies.
 
         Raises:
-            DataError: something is limited that the table has no column for.
+            DataError: something is limited, or is to be made small, that the table has no column for.
         """
-        overrun = self.overrun(budget)
+        overrun, figures = self.overrun(budget), self.figures(objectives)
         fitting = np.flatnonzero(overrun <= 0.0)
         pool = fitting if len(fitting) else np.arange(self.size)
 
         def price(genes: Genes) -> Prices:
             rows = self.rows(genes)
-            return Prices(self.latency_ms[rows], overrun[rows])
+            return Prices(figures[rows], overrun[rows])
 
         def legal(genes: NDArray[np.integer[Any]]) -> Mask:
             return self.rows(genes) >= 0
@@ -192,6 +219,7 @@ class Table:
             draw,
             price,
             self.cells[ends],
+            objectives,
         )
 
     def _figures(self, row: int) -> str:
@@ -199,6 +227,7 @@ class Table:
         parts = [format_latency(float(self.latency_ms[row]))]
         parts += [format_size(costs.size_mb) + " on disk"] if costs.size_mb is not None else []
         parts += [format_energy(costs.energy_mj)] if costs.energy_mj is not None else []
+        parts += [format_macs(costs.macs)] if costs.macs is not None else []
         return ", ".join(parts)
 
     def _named(self, row: int) -> str:
@@ -263,7 +292,7 @@ def read(path: str | Path) -> Table:
     cells = np.stack([codes for codes, _ in encoded], axis=1)
     values = tuple(options for _, options in encoded)
     genes = tuple(Gene(name, len(options)) for name, options in zip(columns, values, strict=True))
-    found = (figures["accuracy"], figures["latency_ms"], figures.get("size_mb"), figures.get("energy_mj"))
+    found = (figures["accuracy"], figures["latency_ms"], figures.get("size_mb"), figures.get("energy_mj"), figures.get("macs"))
     table = Table(path, digest, genes, values, cells, *found, _Codes.of(cells, [gene.options for gene in genes]))
     _refuse_repeats(table)
     return table

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from nas.network import Network
 
 
+MULTIPLE = 8
+"""What channel counts are rounded to unless something else is asked for."""
+
+
 class CompressionError(NasError):
     """A network or file cannot be compressed as asked; what it was made from is still good."""
 
@@ -34,7 +38,7 @@ class NetworkCompressor:
     requires: Callable[["Network", float, int], str]
     apply: Callable[["Network", float, int], "Network"]
 
-    def compress(self, network: "Network", keep: float, multiple: int = 8) -> "Network":
+    def compress(self, network: "Network", keep: float, multiple: int = MULTIPLE) -> "Network":
         """A smaller copy of `network` in evaluation mode; its batch norms still need `recalibrate`.
 
         Args:
@@ -107,7 +111,8 @@ class FileCompressor:
 
     `requires(source)` gives the reason why it cannot be applied, "" if it can. `apply(source, folder, evidence)` works
     in an empty temporary folder and gives the file in it that it chose. This file is accepted when it loses at most
-    `max_accuracy_loss` (0 to 1) on the validation images and is at most `max_size_ratio` of the source's size.
+    `max_accuracy_loss` (0 to 1) on the validation images and is at most `max_size_ratio` of the source's size. Files of an
+    older ONNX opset than `min_opset` cannot be converted.
     """
 
     step: str
@@ -115,6 +120,7 @@ class FileCompressor:
     apply: Callable[[Path, Path, Evidence], tuple[Path, Compressed]]
     max_accuracy_loss: float
     max_size_ratio: float
+    min_opset: int = 0
 
     def compress(self, source: Path, target: Path, evidence: Evidence) -> Compressed:
         """Writes the compressed form of `source`, an fp32 model file, to `target`, whole or not at all.

@@ -59,6 +59,25 @@ def prune(network: "Network", keep: float, multiple: int) -> "Network":
     return pruned.eval()
 
 
+def cropped(block: "nn.Module", spec: BlockSpec, hidden: int) -> "nn.Module":
+    """`block` with its `hidden` most important hidden channels alone, in evaluation mode; itself where that is all of them.
+
+    Its batch norms must have statistics, and those of the result need `recalibrate` again.
+    """
+    import torch
+
+    from nas.network import channels_last
+    from search_spaces import blocks
+
+    if hidden == spec.hidden_channels:
+        return block
+    with torch.device("meta"):
+        smaller = blocks.load(spec.kind).build(replace(spec, hidden_channels=hidden))
+    smaller = channels_last(smaller.to_empty(device="cpu"))
+    smaller.load_state_dict(_kept_state(block, spec, hidden))
+    return smaller.eval()
+
+
 def importance(block: "nn.Module", spec: BlockSpec) -> "Tensor":
     """How much each hidden channel of `block` varies its output, (hidden,).
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 MAX_ACCURACY_LOSS = 0.01
 """One point of validation accuracy."""
 
+MIN_OPSET = 13
+"""Of ONNX: older ones have no weights per channel."""
+
 _CALIBRATION_BATCH = 50
 _PASSES = 3
 """Files are timed this often, in turns, and the best counts: what else the machine does only ever adds time."""
@@ -58,8 +61,8 @@ def requires(source: Path) -> str:
 
     model = onnx.load(source)
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    if opset < 13:
-        return f"weights per channel need ONNX opset 13 or newer, it has {opset}; export it again with a newer one"
+    if opset < MIN_OPSET:
+        return f"weights per channel need ONNX opset {MIN_OPSET} or newer, it has {opset}; export it again with a newer one"
     if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
         return "it is quantized already"
     return ""
@@ -182,4 +185,4 @@ def _time_ms(path: Path, image: Array, threads: int) -> float:
     return statistics.median(runs) * 1e3
 
 
-PLUGIN = FileCompressor(step="int8", requires=requires, apply=apply, max_accuracy_loss=MAX_ACCURACY_LOSS, max_size_ratio=0.9)
+PLUGIN = FileCompressor("int8", requires, apply, max_accuracy_loss=MAX_ACCURACY_LOSS, max_size_ratio=0.9, min_opset=MIN_OPSET)

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from nas.core.errors import UnitError
 from nas.core.latency import Interval
-from nas.core.units import format_energy, format_latency, format_size
+from nas.core.units import format_energy, format_latency, format_macs, format_size
+
+METRICS = ("latency", "size", "memory", "energy", "macs")
+"""What a budget may limit: milliseconds and millijoules at their upper bounds, megabytes, a number of operations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +16,14 @@ class Costs:
     """What one network costs on a device; None is "not known", never "nothing".
 
     `size_mb` is the model file and `memory_mb` the peak of the activations, both in megabytes (10^6 bytes); see
-    `nas.footprint`. `power_w` is what the device was measured to draw while it runs networks.
+    `nas.footprint`. `power_w` is what the device was measured to draw while it runs networks; `macs` are multiply-accumulates.
     """
 
     latency: Interval | None
     size_mb: float | None = None
     memory_mb: float | None = None
     power_w: float | None = None
+    macs: float | None = None
 
     @property
     def energy_mj(self) -> float | None:
@@ -32,30 +36,37 @@ class Costs:
         return None if self.latency is None or self.power_w is None else self.power_w * self.latency.high_ms
 
     def bound(self, metric: str) -> float | None:
-        """What a limit on `metric` ("latency", "size", "memory" or "energy") is compared with, in the limit's unit."""
+        """What a limit on `metric`, one of `METRICS`, is compared with, in the limit's unit."""
         high_ms = self.latency.high_ms if self.latency else None
-        return {"latency": high_ms, "size": self.size_mb, "memory": self.memory_mb, "energy": self.energy_high_mj}[metric]
+        bounds = {"latency": high_ms, "size": self.size_mb, "memory": self.memory_mb, "energy": self.energy_high_mj, "macs": self.macs}
+        return bounds[metric]
+
+    def value(self, metric: str) -> float | None:
+        """What is expected of `metric`, one of `METRICS`; the middle of a prediction where `bound` is its upper end."""
+        expected = {"latency": self.latency.ms if self.latency else None, "energy": self.energy_mj}
+        return expected[metric] if metric in expected else self.bound(metric)
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits of a search: milliseconds, megabytes (10^6 bytes) and millijoules. None is no limit."""
+    """Limits of a search: milliseconds, megabytes (10^6 bytes), millijoules, and multiply-accumulates. None is no limit."""
 
     latency_ms: float
     size_mb: float | None = None
     memory_mb: float | None = None
     energy_mj: float | None = None
+    macs: float | None = None
 
     def __post_init__(self) -> None:
         for metric, limit in self.limits.items():
             if not 0 < limit < float("inf"):
-                raise UnitError(f"a {metric} limit must be above zero and finite, got {limit:g} {_UNITS[metric][0]}")
+                raise UnitError(f"a {metric} limit must be above zero and finite, got {limit:g} {_UNITS[metric][0]}".rstrip())
 
     @property
     def limits(self) -> Mapping[str, float]:
-        """Every limit by its metric: "latency" always, "size", "memory" and "energy" where they are given."""
-        given = {"latency": self.latency_ms, "size": self.size_mb, "memory": self.memory_mb, "energy": self.energy_mj}
-        return {metric: limit for metric, limit in given.items() if limit is not None}
+        """Every limit by its metric, in the order of `METRICS`: "latency" always, the others where they are given."""
+        given = (self.latency_ms, self.size_mb, self.memory_mb, self.energy_mj, self.macs)
+        return {metric: limit for metric, limit in zip(METRICS, given, strict=True) if limit is not None}
 
     def violations(self, costs: Costs) -> Mapping[str, float]:
         """Relative overrun by metric: above zero is infeasible. Metrics without a limit, and costs not known, are left out."""
@@ -86,4 +97,5 @@ _UNITS = {
     "size": ("MB", format_size, " on disk"),
     "memory": ("MB", format_size, " of memory"),
     "energy": ("mJ", format_energy, ""),
+    "macs": ("", format_macs, ""),
 }

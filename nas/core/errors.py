@@ -31,6 +31,10 @@ class InfeasibleBudgetError(NasError):
     exit_code = 3
 
 
+class ObjectivesError(NasError):
+    """What is to be optimised is no trade-off, or is not known of the networks."""
+
+
 class SpaceError(NasError):
     """A search space contradicts itself, or an architecture is not one of its points."""
 

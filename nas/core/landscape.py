@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.core.architecture import Architecture
+from nas.core.objectives import Objectives
 from nas.core.space import Gene
 
 Genes = NDArray[np.int32]
@@ -19,12 +20,13 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prices:
-    """What n architectures cost: expected latency in milliseconds, and the overrun of the budget; both of shape (n,).
+    """What n architectures cost: the objectives that are to be small, (n, k), and the overrun of the budget, (n,).
 
-    The overrun is the largest of all limits, relative to the limit: above zero is beyond the budget.
+    Columns are those of `Objectives.costs`: expected latency in milliseconds, and so on. The overrun is the largest of all limits,
+    relative to the limit: above zero is beyond the budget.
     """
 
-    latency_ms: Floats
+    costs: Floats
     overrun: Floats
 
     @property
@@ -40,7 +42,7 @@ class Landscape:
     `names` and `options` are those of the genes; `size` is the number of legal architectures, and `everything` all of them
     where they are few. `legal` says which of some genes (n, genes) stand for an architecture, `nearest` gives for each the
     architecture that it stands for, or the one that differs in the fewest genes. `draw(n, rng)` gives legal ones at random,
-    and `starts` are some to begin with: the fastest, the largest.
+    and `starts` are some to begin with: the fastest, the largest. `objectives` are what the search is to better.
     """
 
     names: tuple[str, ...]
@@ -52,6 +54,7 @@ class Landscape:
     draw: Callable[[int, "np.random.Generator"], Genes]
     price: Callable[[Genes], Prices]
     starts: Genes
+    objectives: Objectives
 
 
 class Space(Protocol):

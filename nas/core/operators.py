@@ -22,7 +22,8 @@ class Operator:
     `kind` is one of `KINDS`. Sizes are in pixels, `activation` is "" where there is none, else relu, relu6, hard_swish,
     hard_sigmoid, sigmoid, swish, gelu, leaky_relu... `kernel` is its number of rows, `kernel_width` its columns where
     they differ (0: as many). `groups` is above 1 for the kind "grouped" alone. `out_size` is (rows, columns) where the
-    padding is not "same" (None: the input's divided by the stride, rounded up).
+    padding is not "same" (None: the input's divided by the stride, rounded up). `nodes` is above 1 where a file
+    writes the activation in additions, products and limits instead of by name: runtimes that do not recognise it execute each.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Operator:
     groups: int = 1
     kernel_width: int = 0
     out_size: tuple[int, int] | None = None
+    nodes: int = 1
 
     @property
     def taps(self) -> int:

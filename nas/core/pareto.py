@@ -1,4 +1,4 @@
-"""Which candidates nobody beats. Accuracy up, latency down."""
+"""Which candidates nobody beats, and how much they dominate."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -32,14 +32,6 @@ def non_dominated(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     return keep
 
 
-def front(candidates: Sequence[T], accuracy: Callable[[T], float], latency_ms: Callable[[T], float]) -> list[T]:
-    """The candidates that nobody dominates, from fastest to slowest."""
-    if not candidates:
-        return []
-    keep = non_dominated([(-accuracy(c), latency_ms(c)) for c in candidates])
-    return sorted((c for c, kept in zip(candidates, keep, strict=True) if kept), key=latency_ms)
-
-
 def spread(members: Sequence[T], count: int, position: Callable[[T], float]) -> list[T]:
     """At most `count` members at positions as even as they allow, from 2 on both ends among them; of 1 the last."""
     ordered = sorted(members, key=position)
@@ -56,16 +48,42 @@ def spread(members: Sequence[T], count: int, position: Callable[[T], float]) -> 
     return [ordered[i] for i in sorted(chosen)]
 
 
-def hypervolume(values: npt.ArrayLike, reference: tuple[float, float]) -> float:
-    """Area that the rows dominate, bounded by `reference`; two columns, both to be minimised.
+def hypervolume(values: npt.ArrayLike, reference: Sequence[float]) -> float:
+    """Volume that the rows dominate, bounded by `reference`; exact for any number of columns, all to be minimised.
 
-    Rows not strictly below the reference in both columns add nothing; an empty front has area 0.
+    Rows not strictly below the reference in all columns add nothing; an empty front has volume 0. Two columns take n log n steps;
+    every one more takes n times as many.
+
+    Args:
+        values: (n, m), m at least 2.
+        reference: m values.
     """
-    rows = np.asarray(values, dtype=np.float64).reshape(-1, 2)
-    rows = rows[(rows < np.asarray(reference)).all(axis=1)]
-    area, ceiling = 0.0, reference[1]
+    corner = np.asarray(reference, dtype=np.float64)
+    rows = np.asarray(values, dtype=np.float64).reshape(-1, len(corner))
+    return _volume(rows[(rows < corner).all(axis=1)], corner)
+
+
+def _volume(rows: npt.NDArray[np.float64], corner: npt.NDArray[np.float64]) -> float:
+    """Each row adds what it dominates and the rows after it do not, which are no worse in the last column.
+
+    Source: While, Bradstreet and Barone 2012 (WFG), with rows in the order of the last column.
+    """
+    if len(corner) == 2:
+        return _area(rows, corner)
+    rows = rows[non_dominated(rows)]
+    rows = rows[np.argsort(-rows[:, -1], kind="stable")]
+    volume = 0.0
+    for place, row in enumerate(rows):
+        shared = np.maximum(rows[place + 1 :, :-1], row[:-1])
+        alone = float(np.prod(corner[:-1] - row[:-1])) - _volume(shared, corner[:-1])
+        volume += float(corner[-1] - row[-1]) * alone
+    return volume
+
+
+def _area(rows: npt.NDArray[np.float64], corner: npt.NDArray[np.float64]) -> float:
+    area, ceiling = 0.0, float(corner[1])
     for x, y in sorted(map(tuple, rows)):
         if y < ceiling:
-            area += (reference[0] - x) * (ceiling - y)
+            area += (float(corner[0]) - x) * (ceiling - y)
             ceiling = y
     return area

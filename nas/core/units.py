@@ -8,6 +8,7 @@ from nas.core.errors import UnitError
 _MILLISECONDS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3}
 _MEGABYTES = {"B": 1e-6, "kB": 1e-3, "KB": 1e-3, "KiB": 2**10 / 1e6, "MB": 1.0, "MiB": 2**20 / 1e6, "GB": 1e3, "GiB": 2**30 / 1e6}
 _MILLIJOULES = {"uJ": 1e-3, "µJ": 1e-3, "mJ": 1.0, "J": 1e3}
+_NUMBERS = {"k": 1e3, "M": 1e6, "G": 1e9}
 _QUANTITY = re.compile(r"^\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Zµ]*)\s*$")
 
 
@@ -38,6 +39,15 @@ def parse_energy_mj(text: str) -> float:
     return _parse(text, _MILLIJOULES, "an energy", "50mJ, 0.05J or 800uJ")
 
 
+def parse_macs(text: str) -> float:
+    """Multiply-accumulates meant by `text`, such as "10M", "600k" or "1.5G".
+
+    Raises:
+        UnitError: no number, no unit, an unknown unit, or not above zero.
+    """
+    return _parse(text, _NUMBERS, "a number of multiply-accumulates", "10M, 600k or 1.5G")
+
+
 def format_latency(latency_ms: float) -> str:
     """`latency_ms` as a person would write it, with its unit: "6.41 ms"."""
     return f"{latency_ms:.2f} ms" if latency_ms >= 0.1 else f"{latency_ms * 1e3:.1f} µs"
@@ -51,6 +61,12 @@ def format_size(size_mb: float) -> str:
 def format_energy(energy_mj: float) -> str:
     """`energy_mj` as a person would write it, with its unit: "50.00 mJ", "83.2 µJ"."""
     return f"{energy_mj:.2f} mJ" if energy_mj >= 0.1 else f"{energy_mj * 1e3:.1f} µJ"
+
+
+def format_macs(macs: float) -> str:
+    """Multiply-accumulates as a person would write them: "12.3 M MACs", "640.0 k MACs"."""
+    unit, factor = next(((unit, factor) for unit, factor in (("G", 1e9), ("M", 1e6)) if macs >= factor), ("k", 1e3))
+    return f"{macs / factor:.1f} {unit} MACs"
 
 
 def _parse(text: str, factors: Mapping[str, float], what: str, forms: str) -> float:

@@ -4,17 +4,30 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from nas.core import plugins
 from nas.core.architecture import Architecture
 from nas.core.evaluation import Evaluation
 
 if TYPE_CHECKING:
-    from nas.study import SearchStudy
+    from nas.study import Candidate
 
 MAX_RETRIES = 3
 """How often an evaluation is tried again whose worker died."""
+
+
+class Asked(Protocol):
+    """What an executor sees of a search: `nas.study.SearchStudy`, or several of them that take turns."""
+
+    def ask(self) -> "Candidate | None":
+        """The next candidate; None at the end, and while only the results of what was asked before can bring more."""
+
+    def tell(self, number: int, evaluation: Evaluation) -> None:
+        """Records the evaluation of the candidate `number`, durably."""
+
+    def fail(self, number: int, reason: str) -> None:
+        """Records that the candidate `number` could not be evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +37,7 @@ class Job:
     `evaluate` gets an architecture and the accuracy that it has to beat to be of use.
     """
 
-    study: "SearchStudy"
+    study: Asked
     evaluate: Callable[[Architecture, float], Evaluation]
     told: Callable[[], None]
     workers: int

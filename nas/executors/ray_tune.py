@@ -29,14 +29,14 @@ from ray.tune.search import Searcher
 from nas.core.architecture import Architecture
 from nas.core.errors import ExecutorError, NasError
 from nas.core.evaluation import Evaluation
-from nas.executors import MAX_RETRIES, Job, died, explain
-from nas.study import Candidate, SearchStudy
+from nas.executors import MAX_RETRIES, Asked, Job, died, explain
+from nas.study import Candidate
 
 
 class _StudySearcher(Searcher):
     """Tune's view of the study: suggest is ask, complete is tell. `error` is what ended the search early."""
 
-    def __init__(self, study: SearchStudy, told: Callable[[], None]) -> None:
+    def __init__(self, study: Asked, told: Callable[[], None]) -> None:
         super().__init__(metric="accuracy", mode="max")
         self._study, self._told = study, told
         self._candidates: dict[str, Candidate] = {}

@@ -1,15 +1,18 @@
-"""A finished run as files that people read and scripts use: pure functions from a `RunResult` to text."""
+"""A finished run as files that people read and scripts use: pure functions from a `RunResult` or a `Comparison` to text."""
 
 import json
 from pathlib import Path
 
+from nas.core.comparison import Comparison
 from nas.core.result import RunResult
 from nas.files import atomic_write
+from nas.report.devices import devices_json, devices_tables
+from nas.report.devices_html import devices_html
 from nas.report.html import report_html
 from nas.report.pareto import environment_json, pareto_csv, pareto_json
 from nas.report.terminal import summary_table
 
-__all__ = ["pareto_csv", "pareto_json", "report_html", "summary_table", "write"]
+__all__ = ["devices_json", "devices_tables", "pareto_csv", "pareto_json", "report_html", "summary_table", "write", "write_devices"]
 
 
 def write(result: RunResult, folder: Path) -> None:
@@ -27,6 +30,19 @@ def write(result: RunResult, folder: Path) -> None:
     }
     for name, content in contents.items():
         atomic_write(folder / name, content)
+
+
+def write_devices(comparison: Comparison, folder: Path) -> None:
+    """Writes the report of every device into its folder in `folder`, and `devices.json` and a `report.html` that compare beside them.
+
+    Raises:
+        OSError: the disk is full or a folder cannot be written.
+        ValueError: a figure is NaN or infinite, which JSON cannot say.
+    """
+    for name, result in comparison.results.items():
+        write(result, folder / name)
+    atomic_write(folder / "devices.json", _json_text(devices_json(comparison)))
+    atomic_write(folder / "report.html", devices_html(comparison))
 
 
 def _json_text(value: object) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli import publish, run
+from nas.cli import publish, publish_devices, run
 
 app = typer.Typer(add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -13,9 +13,19 @@ app = typer.Typer(add_completion=False, context_settings={"help_option_names": [
 @app.command(epilog="Example: python -m nas.report runs/jetson-nano-20ms")
 def report(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that `nas.search` wrote, such as runs/jetson-nano-20ms.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print pareto.json on standard output, and nothing else there.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print pareto.json (of several devices devices.json) on standard output, and nothing else there.")
+    ] = False,
 ) -> None:
-    """Rebuilds report.html, pareto.csv, pareto.json and environment.json of a finished run; measures nothing."""
+    """Rebuilds the reports of a finished run, and the figures beside them, from its folder; measures nothing."""
+    from nas.run_folder import RunFolder
+    from nas.several_settings import is_of_several
+
+    if is_of_several(RunFolder(folder).settings):
+        from nas import several_devices
+
+        publish_devices(several_devices.conclude_again(folder), folder, as_json)
+        return
     from nas import pipeline
 
     publish(pipeline.conclude_again(folder), folder, as_json)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from nas.core.budget import Costs
 from nas.core.latency import LatencyEstimate
-from nas.core.result import Pick, RunResult, Step
+from nas.core.result import CandidateResult, Pick, RunResult, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Headline:
     def costs(self) -> Costs:
         """What a budget is compared with: the recommended version's file and memory, and the latency shown with its energy."""
         power_w = self.pick.step(self.latency_of).power_w if self.latency_of else None
-        return Costs(self.latency.total if self.latency else None, self.step.size_mb, self.step.memory_mb, power_w)
+        return Costs(self.latency.total if self.latency else None, self.step.size_mb, self.step.memory_mb, power_w, self.step.macs)
 
 
 def headline(pick: Pick) -> Headline:
@@ -60,9 +60,17 @@ def answer(result: RunResult) -> Headline | None:
 
 
 def search_origin(result: RunResult) -> str:
-    """Origin of the candidates' latencies: that of the target which the search was priced with."""
+    """Origin of the candidates' latencies but of those that were timed: that of the model which the search was priced with."""
+    if result.on_device:
+        return result.on_device.origin
     for pick in result.picks:
         for step in pick.steps:
             if step.latency is not None and step.latency.target == result.target:
                 return step.latency.origin
     return next((profile.origin for profile in result.device.targets if profile.target == result.target), "estimated")
+
+
+def candidate_origin(result: RunResult, candidate: CandidateResult) -> str:
+    """Origin of one candidate's latency."""
+    timed = result.on_device is not None and any(one.id == candidate.id for one in result.on_device.networks)
+    return "measured" if timed else search_origin(result)

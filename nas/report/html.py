@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from nas.core.device import TargetProfile
@@ -9,10 +10,14 @@ from nas.core.latency import LatencyEstimate
 from nas.core.result import Pick, RunResult, Step
 from nas.report import words
 from nas.report.block_plot import block_plot
-from nas.report.choice import Headline, answer, ranked, search_origin
+from nas.report.choice import Headline, answer, candidate_origin, ranked, search_origin
+from nas.report.measured_plot import measured_plot, ordered
 from nas.report.pareto_plot import pareto_plot, right_edge, version_names
 from nas.report.plot_style import mark
-from nas.report.usage import usage_code
+from nas.report.usage import browser_code, packages, usage_code
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,7 @@ class VersionRow:
 
     step: Step
     recommended: bool
+    meant: bool
     on_front: bool
     fits: bool | None
     accuracy_delta: str
@@ -44,8 +50,45 @@ class PickView:
 
 def report_html(result: RunResult) -> str:
     """The whole page. Every text of `result` is escaped, and the page may not load anything from elsewhere."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
+
+    best = answer(result)
+    views = tuple(_view(result, number, shown, shown == best) for number, shown in enumerate(ranked(result), start=1))
+    shown_in_code = best or (views[0].headline if views else None)
+    return template("report.html.j2").render(
+        result=result,
+        picks=views,
+        best=next((view for view in views if view.best), None),
+        best_profile=profile_of(result, best.latency) if best and best.latency else None,
+        pareto_plot=pareto_plot(result),
+        block_plot=block_plot(result),
+        measured_plot=measured_plot(result),
+        timed=ordered(result),
+        change=words.change,
+        plotted=any(candidate.accuracy is not None for candidate in result.candidates) or bool(views),
+        budget_drawn=result.budget.latency_ms <= right_edge(result),
+        search_front=sorted((c for c in result.candidates if c.on_front and c.feasible), key=lambda c: c.latency_ms),
+        search_origin=search_origin(result),
+        origin_of={candidate.id: candidate_origin(result, candidate) for candidate in result.candidates},
+        origins=words.ORIGINS,
+        versions={name: words.VERSIONS.get(name, "") for name in version_names(result)},
+        marks={name: mark(name)[1] for name in version_names(result)},
+        terms=words.TERMS,
+        unknown=_unknown_latencies(result),
+        notes=_notes(views),
+        other_objectives=set(result.objectives) != {"accuracy", "latency"},
+        powered=any(step.power_w is not None for pick in result.picks for step in pick.steps),
+        code=usage_code(result, shown_in_code) if shown_in_code else "",
+        browser_code=browser_code(result, shown_in_code) if shown_in_code else "",
+        packages=packages(shown_in_code) if shown_in_code else "",
+        code_pick=shown_in_code,
+        plotly_js=get_plotlyjs(),
+    )
+
+
+def template(name: str) -> "Template":
+    """The template of that name, which escapes every text and knows the filters of `nas.report.words`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("nas.report"),
@@ -57,31 +100,7 @@ def report_html(result: RunResult) -> str:
     quantities += (words.count, words.size, words.memory, words.energy, words.duration)
     environment.filters |= {function.__name__: _unbroken(function) for function in quantities}
     environment.filters["href"] = quote
-    best = answer(result)
-    views = tuple(_view(result, number, shown, shown == best) for number, shown in enumerate(ranked(result), start=1))
-    shown_in_code = best or (views[0].headline if views else None)
-    return environment.get_template("report.html.j2").render(
-        result=result,
-        picks=views,
-        best=next((view for view in views if view.best), None),
-        best_profile=profile_of(result, best.latency) if best and best.latency else None,
-        pareto_plot=pareto_plot(result),
-        block_plot=block_plot(result),
-        plotted=any(candidate.accuracy is not None for candidate in result.candidates) or bool(views),
-        budget_drawn=result.budget.latency_ms <= right_edge(result),
-        search_front=sorted((c for c in result.candidates if c.on_front and c.feasible), key=lambda c: c.latency_ms),
-        search_origin=search_origin(result),
-        origins=words.ORIGINS,
-        versions={name: words.VERSIONS.get(name, "") for name in version_names(result)},
-        marks={name: mark(name)[1] for name in version_names(result)},
-        terms=words.TERMS,
-        unknown=_unknown_latencies(result),
-        notes=_notes(views),
-        powered=any(step.power_w is not None for pick in result.picks for step in pick.steps),
-        code=usage_code(result, shown_in_code) if shown_in_code else "",
-        code_pick=shown_in_code,
-        plotly_js=get_plotlyjs(),
-    )
+    return environment.get_template(name)
 
 
 def _unbroken(function: Callable[..., str]) -> Callable[..., str]:
@@ -106,6 +125,7 @@ def _row(result: RunResult, pick: Pick, step: Step, base: Step) -> VersionRow:
     return VersionRow(
         step=step,
         recommended=step.name == pick.recommended,
+        meant=step.name == pick.meant,
         on_front=(pick.architecture.id, step.name) in result.front,
         fits=result.budget.verdict(step.costs),
         accuracy_delta="" if same else words.points(step.test_accuracy, base.test_accuracy),

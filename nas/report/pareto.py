@@ -7,7 +7,7 @@ from typing import Any
 
 from nas.core.budget import Costs
 from nas.core.latency import LatencyEstimate
-from nas.core.result import Pick, RunResult, Step
+from nas.core.result import DeviceCheck, Pick, RunResult, Step
 from nas.report.choice import Headline, answer, ranked
 
 SCHEMA = 1
@@ -44,6 +44,7 @@ def pareto_json(result: RunResult) -> JsonObject:
     known of its latency on the device, the fp32 version's stands in: `latency_of` names it, `latency_note` says why.
     Accuracies are from 0 to 1, latencies in milliseconds (null where unknown), sizes and peaks of memory in megabytes (10^6
     bytes), energies in millijoules (null where no power was measured). `beyond` names the limits that a version is over.
+    `on_device` is there where networks were timed during the search: what was predicted of each, and what was measured.
     """
     best = answer(result)
     return {
@@ -53,6 +54,7 @@ def pareto_json(result: RunResult) -> JsonObject:
         "device_title": result.device.title,
         "target": dataclasses.asdict(result.target),
         "budget": dataclasses.asdict(result.budget),
+        "objectives": list(result.objectives),
         "answer": best.pick.architecture.id if best else None,
         "picks": [_pick(result, shown) for shown in ranked(result)],
         "input": {
@@ -66,6 +68,7 @@ def pareto_json(result: RunResult) -> JsonObject:
         },
         "findings": list(result.findings),
         "not_measured": list(result.not_measured),
+        **({"on_device": _on_device(result.on_device)} if result.on_device else {}),
         "uncounted_operators": list(result.uncounted_operators),
         "space": result.space,
         "data": result.data,
@@ -113,6 +116,7 @@ def _pick(result: RunResult, shown: Headline) -> JsonObject:
             "resolution": pick.resolution,
         },
         "model": step.name,
+        **({"searched_as": pick.meant} if pick.meant else {}),
         "accuracy": step.test_accuracy,
         "validation_accuracy": step.validation_accuracy,
         "inherited_accuracy": pick.inherited_accuracy,
@@ -132,10 +136,25 @@ def _pick(result: RunResult, shown: Headline) -> JsonObject:
     }
 
 
+def _on_device(checked: DeviceCheck) -> JsonObject:
+    networks = [{**dataclasses.asdict(one), "inside": one.inside} for one in checked.networks]
+    return {
+        "target": checked.target,
+        "machine": checked.machine,
+        "rounds": checked.rounds,
+        "error_before_percent": checked.error_before_percent,
+        "error_after_percent": checked.error_after_percent,
+        "inside": sum(one.inside for one in checked.networks),
+        "remarks": list(checked.remarks),
+        "networks": networks,
+    }
+
+
 def _step(result: RunResult, pick: Pick, step: Step) -> JsonObject:
     return {
         "name": step.name,
         "model": step.model,
+        "onnx": step.onnx or None,
         "accuracy": step.test_accuracy,
         "validation_accuracy": step.validation_accuracy,
         **_latency(step.latency),
@@ -184,7 +203,8 @@ def _on_front(result: RunResult, pick: Pick, step: Step) -> bool:
 def _row(result: RunResult, pick: Pick, step: Step) -> JsonObject:
     figures = _step(result, pick, step)
     target = figures.pop("latency_target") or {}
-    figures.pop("beyond")
+    for name in ("beyond", "onnx"):
+        figures.pop(name)
     return {
         "pick": pick.architecture.id,
         "step": figures.pop("name"),

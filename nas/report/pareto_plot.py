@@ -1,12 +1,12 @@
 """Accuracy against latency: every candidate of the search, and the picks in all their versions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from nas.core.latency import LatencyEstimate
 from nas.core.result import CandidateResult, RunResult, Step
 from nas.report import words
-from nas.report.choice import Headline, ranked, search_origin
+from nas.report.choice import Headline, candidate_origin, ranked
 from nas.report.plot_style import CANDIDATE, GREY, Figure, axis, layout, mark
 
 
@@ -16,13 +16,13 @@ def pareto_plot(result: RunResult) -> Figure:
     over = [c for c in result.candidates if not c.feasible and c.accuracy is not None]
     unevaluated = [c for c in result.candidates if c.accuracy is None]
     front = sorted((c for c in feasible if c.on_front), key=lambda c: c.latency_ms)
-    origin = search_origin(result)
+    origins = {c.id: candidate_origin(result, c) for c in result.candidates}
     shown = ranked(result)
     data = [
-        _unevaluated(unevaluated, origin),
-        _dots(over, origin, "over budget", GREY, 0.55, "circle-open"),
-        _dots(feasible, origin, "candidates (shared weights)", CANDIDATE, 0.7, "circle"),
-        _front_line(front),
+        _unevaluated(unevaluated, origins),
+        _dots(over, origins, "over budget", GREY, 0.55, "circle-open"),
+        _dots(feasible, origins, "candidates (shared weights)", CANDIDATE, 0.7, "circle"),
+        _front_line(front) if set(result.objectives) == {"accuracy", "latency"} else _front_marks(front),
         _journeys(shown),
         *(_versions(name, shown) for name in version_names(result)),
     ]
@@ -65,7 +65,7 @@ def left_edge(result: RunResult, right_ms: float) -> float:
     return max(0.0, first - 0.08 * (right_ms - first))
 
 
-def _unevaluated(candidates: Sequence[CandidateResult], origin: str) -> Figure:
+def _unevaluated(candidates: Sequence[CandidateResult], origins: Mapping[str, str]) -> Figure:
     """Ticks along the bottom: their latency is known, their accuracy is not."""
     return {
         "type": "scatter",
@@ -74,20 +74,20 @@ def _unevaluated(candidates: Sequence[CandidateResult], origin: str) -> Figure:
         "yaxis": "y2",
         "x": [c.latency_ms for c in candidates],
         "y": [0.02] * len(candidates),
-        "text": [_hover(c, origin) for c in candidates],
+        "text": [_hover(c, origins[c.id]) for c in candidates],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {"symbol": "line-ns-open", "size": 11, "color": GREY},
     }
 
 
-def _dots(candidates: Sequence[CandidateResult], origin: str, name: str, colour: str, opacity: float, symbol: str) -> Figure:
+def _dots(candidates: Sequence[CandidateResult], origins: Mapping[str, str], name: str, colour: str, opacity: float, symbol: str) -> Figure:
     return {
         "type": "scatter",
         "mode": "markers",
         "name": name,
         "x": [c.latency_ms for c in candidates],
         "y": [c.accuracy for c in candidates],
-        "text": [_hover(c, origin) for c in candidates],
+        "text": [_hover(c, origins[c.id]) for c in candidates],
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {"symbol": symbol, "size": 7, "color": colour, "opacity": opacity},
     }
@@ -102,6 +102,19 @@ def _front_line(front: Sequence[CandidateResult]) -> Figure:
         "y": [c.accuracy for c in front],
         "hoverinfo": "skip",
         "line": {"shape": "hv", "color": CANDIDATE, "width": 2},
+    }
+
+
+def _front_marks(front: Sequence[CandidateResult]) -> Figure:
+    """The front of other objectives, which is no line over latency."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "front of the search",
+        "x": [c.latency_ms for c in front],
+        "y": [c.accuracy for c in front],
+        "hoverinfo": "skip",
+        "marker": {"symbol": "circle-open", "size": 12, "color": CANDIDATE, "line": {"width": 2}},
     }
 
 

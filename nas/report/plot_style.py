@@ -5,7 +5,14 @@ from typing import Any
 Figure = dict[str, Any]
 """A plotly figure, or a part of one, as plain values."""
 
-MARKS = {"fp32": ("circle", "#3987c9"), "pruned": ("diamond", "#dd7f1e"), "int8": ("square", "#1f9e74"), "fp16": ("triangle-up", "#a06bd8")}
+MARKS = {
+    "fp32": ("circle", "#3987c9"),
+    "pruned": ("diamond", "#dd7f1e"),
+    "int8": ("square", "#1f9e74"),
+    "fp16": ("triangle-up", "#a06bd8"),
+    "pruned_int8": ("cross", "#0f7f93"),
+    "pruned_fp16": ("star", "#c2528f"),
+}
 """Marker and colour of each version of a pick."""
 
 _OTHER_MARK = ("pentagon", "#cc5f9e")

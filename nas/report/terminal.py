@@ -53,8 +53,8 @@ def _worth(result: RunResult) -> "Table":
     for heading in ("pick", "version"):
         table.add_column(heading, no_wrap=True)
     for heading in ("accuracy", "latency", "bounds", "size"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("origin")
+        table.add_column(heading, justify="right", no_wrap=heading != "bounds")
+    table.add_column("origin", min_width=len("calibrated"))
     for shown in ranked(result):
         step, latency = shown.step, shown.latency
         stand_in = f" for {shown.latency_of}" if shown.latency_of != step.name else ""

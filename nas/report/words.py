@@ -4,10 +4,11 @@ import math
 
 from nas.core.budget import Budget
 from nas.core.latency import LatencyEstimate
+from nas.core.units import format_macs
 
 ORIGINS = {
     "measured": "made from timings taken on the device itself, with the runtime named beside it",
-    "calibrated": "predicted by a model fitted to published timings of this device; not timed on it in this run",
+    "calibrated": "predicted by a model fitted to timings of this device, published ones or those of this run; not timed itself",
     "estimated": "predicted by a model for parts of a network that nobody timed on this device; treat it as a forecast",
 }
 """What each of `nas.core.latency.ORIGINS` means, to follow "calibrated: "."""
@@ -17,6 +18,8 @@ VERSIONS = {
     "pruned": "fp32 with its least useful channels removed",
     "int8": "weights and activations in 8-bit integers",
     "fp16": "weights and activations in 16-bit floats",
+    "pruned_int8": "pruned, then in 8-bit integers",
+    "pruned_fp16": "pruned, then in 16-bit floats",
 }
 """What each version of a network is."""
 
@@ -24,7 +27,7 @@ TERMS = {
     "Accuracy": "Share of images put into the right class. "
     "Validation images steered the choice; test images are read once, for this report.",
     "Latency": "Time for one image, from input tensor to scores. It always comes with bounds and with its origin.",
-    "Budget": "The limits asked for: latency and, where given, file size, memory and energy. A network is within them only if "
+    "Budget": "The limits asked for: latency and, where given, file size, memory, energy and MACs. A network is within them only if "
     "the upper bounds of its latency and energy are.",
     "Peak memory": "The most that the activations of one image take at a time, predicted from when each is written and read last. "
     "Weights, and what a runtime takes for itself, come on top.",
@@ -59,6 +62,7 @@ def limits(budget: Budget) -> str:
     said += [f"{budget.size_mb:g} MB on disk"] if budget.size_mb is not None else []
     said += [f"{budget.memory_mb:g} MB of memory"] if budget.memory_mb is not None else []
     said += [f"{budget.energy_mj:g} mJ"] if budget.energy_mj is not None else []
+    said += [format_macs(budget.macs)] if budget.macs is not None else []
     return ", ".join(said)
 
 

@@ -1,13 +1,13 @@
-"""Architecture parameters by gradient, with the latency in the loss (Wu et al. 2019, FBNet; Cai et al. 2019, ProxylessNAS).
+"""Architecture parameters by gradient, with the costs in the loss (Wu et al. 2019, FBNet; Cai et al. 2019, ProxylessNAS).
 
 What is differentiated is no network: FBNet sends gradients of a training loss through shared weights, this one sends those of
 a surrogate, fitted to the evaluations so far, through the same relaxation (a softmax over the options of every gene). Accuracy
-and logarithm of latency are taken as sums over genes, the second fitted to prices of the latency table, so the gradient of what
+and logarithm of each cost are taken as sums over genes, those of costs fitted to prices of the latency table, so the gradient of what
 is expected under the relaxation is exact. It shows what such a method finds, and where: it cannot see genes work together. Its use
 is as a warm start, or beside better ones.
 
-Each proposal minimises -accuracy + weight * latency for another weight, by gradient descent with falling entropy, and draws from
-the softmax that comes out.
+Each proposal minimises -accuracy + weight * cost for another weight (of each cost), by gradient descent with falling entropy, and
+draws from the softmax that comes out.
 """
 
 import numpy as np
@@ -30,20 +30,20 @@ RIDGE = 1.0
 
 
 class _Differentiable:
-    """Fits surrogates to what is known; those of latencies once."""
+    """Fits surrogates to what is known; those of costs once."""
 
     def __init__(self, landscape: Landscape, seed: int) -> None:
         self._landscape = landscape
         self._start = Policy.uniform(landscape.options)
         pool = np.concatenate([landscape.starts, feasible(landscape, 2048, np.random.default_rng(seed))])
-        self._latency = self._fitted(pool, spanned(np.log(landscape.price(pool).latency_ms)))
+        self._costs = [self._fitted(pool, spanned(np.log(column))) for column in landscape.price(pool).costs.T]
 
     def __call__(self, history: History, rng: np.random.Generator) -> Genes:
         if len(history.genes) < FIRST:
             return anything(self._landscape, rng)
         accuracy = self._fitted(history.genes, spanned(history.accuracy))
-        weight = 2.0 ** rng.uniform(-4.0, 2.0)
-        policy = self._descended(weight * self._latency - accuracy)
+        weighted = [2.0 ** rng.uniform(-4.0, 2.0) * cost for cost in self._costs]
+        policy = self._descended(np.sum(weighted, axis=0) - accuracy)
         drawn = policy.draw(DRAWS, rng)
         legal = lawful(self._landscape, drawn)
         new = legal[unseen(legal, history.seen)]

@@ -7,22 +7,29 @@ import numpy as np
 from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from nas.core.landscape import Floats, Genes, Landscape
+from nas.core.landscape import Floats, Genes, Landscape, Mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
     """Distinct architectures of a study that were evaluated, in the order of their trials, and whatever is known beside them.
 
-    `genes` (n, genes), `accuracy` (n,) and `latency_ms` (n,) are of those evaluated; `seen` are keys (`key`) of these and of
-    what is being evaluated, is beyond the budget, or could not be evaluated; `waiting` counts those being evaluated.
+    `genes` (n, genes), `accuracy` (n,) and `costs` (n, k), the objectives that are to be small, are of those evaluated. `within`
+    (n,) says which of them are within the budget: what was evaluated under another one may teach, but is no answer. `seen` are
+    keys (`key`) of these and of what is being evaluated, is beyond the budget, or could not be evaluated; `waiting` counts those
+    being evaluated.
     """
 
     genes: Genes
     accuracy: Floats
-    latency_ms: Floats
+    costs: Floats
+    within: Mask
     seen: frozenset[bytes] | set[bytes]
     waiting: int
+
+    def first(self, count: int) -> "History":
+        """What was known after the first `count` evaluations."""
+        return History(self.genes[:count], self.accuracy[:count], self.costs[:count], self.within[:count], frozenset(), 0)
 
 
 def key(genes: Genes) -> bytes:
@@ -44,7 +51,8 @@ class Reader:
         self._told: set[bytes] = set()
         self._count = 0
         self._genes = np.empty((256, len(self._landscape.options)), dtype=np.int32)
-        self._values = np.empty((256, 2))
+        self._values = np.empty((256, len(self._landscape.objectives.names)))
+        self._within = np.empty(256, dtype=np.bool_)
 
     def read(self, study: Study, current: int) -> History:
         """The history of `study` before its trial number `current`, which is the one being proposed."""
@@ -73,8 +81,10 @@ class Reader:
         return history
 
     def _history(self, running: set[bytes]) -> History:
-        genes, values = self._genes[: self._count].copy(), self._values[: self._count].copy()
-        return History(genes, values[:, 0], values[:, 1], self._seen | running if running else self._seen, len(running))
+        genes, values, within = self._genes[: self._count].copy(), self._values[: self._count].copy(), self._within[: self._count].copy()
+        place = self._landscape.objectives.place
+        costs = np.delete(values, place, axis=1)
+        return History(genes, values[:, place], costs, within, self._seen | running if running else self._seen, len(running))
 
     def _of(self, trial: FrozenTrial) -> Genes:
         raw = np.array([[trial.params[name] for name in self._landscape.names]], dtype=np.int32)
@@ -88,10 +98,12 @@ class Reader:
         genes = self._of(trial)
         name = key(genes)
         self._seen.add(name)
-        if trial.state != TrialState.COMPLETE or not np.isfinite(trial.values[0]) or name in self._told:
+        if trial.state != TrialState.COMPLETE or not np.isfinite(trial.values[self._landscape.objectives.place]) or name in self._told:
             return
         self._told.add(name)
         if self._count == len(self._values):
             self._genes, self._values = np.concatenate([self._genes] * 2), np.concatenate([self._values] * 2)
-        self._genes[self._count], self._values[self._count] = genes, trial.values[:2]
+            self._within = np.concatenate([self._within] * 2)
+        self._genes[self._count], self._values[self._count] = genes, trial.values
+        self._within[self._count] = all(overrun <= 0.0 for overrun in trial.constraints.values())
         self._count += 1

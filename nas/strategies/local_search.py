@@ -10,7 +10,7 @@ import numpy as np
 
 from nas.core.landscape import Genes, Landscape
 from nas.strategies.history import History
-from nas.strategies.improvement import best_so_far
+from nas.strategies.improvement import leaders
 from nas.strategies.moves import anything, lawful, mutated, unseen
 from nas.strategies.sampling import Propose, proposing
 
@@ -25,9 +25,7 @@ def _local_search(landscape: Landscape, seed: int) -> Propose:
         if len(history.genes) < FIRST:
             new = landscape.starts[unseen(landscape.starts, history.seen)]
             return new[0] if len(new) else anything(landscape, rng)
-        ahead = best_so_far(history.accuracy, history.latency_ms)
-        leaders = np.flatnonzero(np.isin(history.accuracy, ahead[0]) & np.isin(history.latency_ms, ahead[1]))
-        looked_at = Counter({int(one): int(((history.genes != history.genes[one]).sum(axis=1) == 1).sum()) for one in leaders})
+        looked_at = Counter({int(one): int(((history.genes != history.genes[one]).sum(axis=1) == 1).sum()) for one in leaders(history)})
         for changes in (1, 2):
             for one, _ in reversed(looked_at.most_common()):
                 around = mutated(np.repeat(history.genes[one : one + 1], TRIED, axis=0), landscape.options, np.full(TRIED, changes), rng)

@@ -8,7 +8,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import NSGAIIISampler
 from optuna.trial import FrozenTrial
 
-from nas.strategies.nsga2 import first_parameters
+from nas.strategies.nsga2 import first_parameters, told_before
 from nas.strategies.sampling import stock
 
 
@@ -18,6 +18,10 @@ class _Nsga3(NSGAIIISampler):
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The parameters of the first trial, as in `nsga2`."""
         return first_parameters(study)
+
+    def get_population(self, study: Study, generation: int) -> list[FrozenTrial]:
+        """The trials of a generation; what was known before the study began belongs to the first."""
+        return [*(told_before(study) if generation == 0 else ()), *super().get_population(study, generation)]
 
     def select_parent(self, study: Study, generation: int) -> list[FrozenTrial]:
         """The parents in the order of their trials, in which a resumed study reads them back."""

@@ -2,8 +2,9 @@
 
 A few architectures are evaluated over the whole range of latencies. A predictor with uncertainty (`nas.accuracy.predictor`) is
 fitted to them; an evolutionary search over tens of thousands of architectures, all priced by the latency table, looks for those
-that are expected to add most to the front (expected hypervolume improvement, exact since the latency is known), and the best
-batch of them is proposed, each chosen as if those before it had turned out as predicted. Then all over again.
+that are expected to add most to the front (expected hypervolume improvement, exact since the latency is known; with more than one
+cost its volumes are counted by points), and the best batch of them is proposed, each chosen as if those before it had turned out as
+predicted. Then all over again.
 
 A plan is made for the first 12, 16, 20, ... evaluations and follows from these and the run's seed, so that a search that goes
 on makes the plan that it had. The longer a search, the larger its batches, so that the time for a proposal does not grow.
@@ -17,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.core.landscape import Floats, Genes, Landscape
+from nas.core.pareto import non_dominated
 from nas.strategies.history import History, key
-from nas.strategies.improvement import best_so_far, expected
+from nas.strategies.improvement import Volumes, best_so_far, expected, leaders
 from nas.strategies.moves import anything, crossed, distinct, feasible, lawful, mutated, unseen
 from nas.strategies.sampling import Propose, proposing
 
@@ -34,7 +36,10 @@ SHORTLIST = 512
 OPTIONS = 32
 """Options of a gene that the predictor tells apart; of more, neighbours are taken together."""
 BEYOND = 0.1
-"""How far the area that counts goes beyond the slowest architecture, as a share of the range of latencies."""
+"""How far the area that counts goes beyond the slowest architecture, as a share of the range of latencies, and so for every cost."""
+
+Front = tuple[Floats, Floats]
+"""Accuracies (m,) and costs (m, k) of what nobody beats."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,14 +47,21 @@ class _Goal:
     """What is expected of candidates, given the evaluations so far."""
 
     predict: "_Predict"
-    front: tuple[Floats, Floats]
+    front: Front
     floor: float
-    end_ms: float
+    low: Floats
+    end: Floats
 
-    def gain(self, genes: Genes, latency_ms: Floats) -> tuple[Floats, Floats]:
-        """Expected gain and accuracy of each of `genes` (n, genes)."""
+    def gain(self, genes: Genes, costs: Floats) -> Floats:
+        """Expected gain (n,) of `genes` (n, genes)."""
         mean, std = self.predict(genes)
-        return expected(mean, std, latency_ms, self.front, self.floor, self.end_ms), mean
+        return self.expected(mean, std, costs, self.front)
+
+    def expected(self, mean: Floats, std: Floats, costs: Floats, front: Front) -> Floats:
+        """Expected gain (n,) of candidates of which accuracies are predicted and costs (n, k) known."""
+        if len(self.end) == 1:
+            return expected(mean, std, costs[:, 0], (front[0], front[1][:, 0]), self.floor, float(self.end[0]))
+        return Volumes(self.low, self.end).expected(mean, std, costs, front, self.floor)
 
 
 class _Predict:
@@ -102,8 +114,7 @@ class _PredictorGuided:
         """The first of the plan that is new; where the plan is used up, anything within the budget."""
         count = planned(len(history.genes))
         if self._plan.evaluated != count:
-            first = History(history.genes[:count], history.accuracy[:count], history.latency_ms[:count], frozenset(), 0)
-            self._plan = _Plan(count, self._order(first))
+            self._plan = _Plan(count, self._order(history.first(count)))
         found = self._plan.first_new(history.seen)
         return anything(self._landscape, rng) if found is None else found
 
@@ -114,27 +125,38 @@ class _PredictorGuided:
             yield from start(self._landscape, START, rng)
             return
         known = {key(genes) for genes in history.genes}
-        pool, latency_ms = self._candidates(history, rng)
-        low, high = float(min(latency_ms.min(), history.latency_ms.min())), float(max(latency_ms.max(), history.latency_ms.max()))
+        pool, costs = self._candidates(history, rng)
+        own = history.costs[history.within]
+        everything = np.concatenate([costs, own])
+        low, high = everything.min(axis=0), everything.max(axis=0)
         predict = _Predict(history, self._landscape.options, self._seed)
-        front = best_so_far(history.accuracy, history.latency_ms)
-        goal = _Goal(predict, front, float(history.accuracy.min()), high + BEYOND * (high - low) + 1e-9)
+        front = ahead(history.accuracy[history.within], own)
+        goal = _Goal(predict, front, float(history.accuracy.min()), low, high + BEYOND * (high - low) + 1e-9)
         if self._landscape.everything is None or len(self._landscape.everything) > ENUMERATED:
-            pool, latency_ms = evolved(self._landscape, pool, latency_ms, goal, rng)
+            pool, costs = evolved(self._landscape, pool, costs, goal, rng)
         fresh = unseen(pool, known)
-        yield from best_first(pool[fresh], latency_ms[fresh], goal)
+        yield from best_first(pool[fresh], costs[fresh], goal)
 
     def _candidates(self, history: History, rng: np.random.Generator) -> tuple[Genes, Floats]:
-        """Architectures within the budget to begin with, and their latencies."""
+        """Architectures within the budget to begin with, and their costs."""
         whole = self._landscape.everything
         if whole is not None and len(whole) <= ENUMERATED:
             pool = whole
         else:
             drawn = feasible(self._landscape, CHILDREN, rng)
-            pool = lawful(self._landscape, np.concatenate([history.genes[-4 * PARENTS :], _leaders(history), drawn]))
+            pool = lawful(self._landscape, np.concatenate([history.genes[-4 * PARENTS :], history.genes[leaders(history)], drawn]))
         prices = self._landscape.price(pool)
         fits = prices.feasible if prices.feasible.any() else np.ones(len(pool), dtype=np.bool_)
-        return pool[fits], prices.latency_ms[fits]
+        return pool[fits], prices.costs[fits]
+
+
+def ahead(accuracy: Floats, costs: Floats) -> Front:
+    """What is known (n,) and (n, k) as a front."""
+    if costs.shape[1] > 1:
+        kept = non_dominated(np.column_stack([-accuracy, costs]))
+        return accuracy[kept], costs[kept]
+    rising, first = best_so_far(accuracy, costs[:, 0])
+    return rising, first[:, None]
 
 
 def planned(evaluated: int) -> int:
@@ -148,25 +170,26 @@ def planned(evaluated: int) -> int:
 
 
 def start(landscape: Landscape, count: int, rng: np.random.Generator) -> Genes:
-    """About `count` architectures to begin with: the starts, and others at even steps of the logarithm of latency, unlike each other."""
+    """About `count` architectures to begin with: the ends, and others at even steps of the logarithm of each cost, unlike each other."""
     pool = lawful(landscape, np.concatenate([landscape.starts, feasible(landscape, 4096, rng)]))
     prices = landscape.price(pool)
     fits = prices.feasible if prices.feasible.any() else np.ones(len(pool), dtype=np.bool_)
-    pool, place = pool[fits], np.log(prices.latency_ms[fits])
-    chosen = [int(place.argmin()), int(place.argmax())]
-    near = max(8, len(pool) // 64)
-    for target in np.linspace(place.min(), place.max(), count)[1:-1][rng.permutation(count - 2)]:
-        close = np.argsort(np.abs(place - target), kind="stable")[:near]
-        unlike = (pool[close][:, None, :] != pool[chosen][None]).sum(axis=2).min(axis=1) + rng.random(len(close))
-        chosen.append(int(close[unlike.argmax()]))
+    pool, places = pool[fits], np.log(prices.costs[fits]).T
+    chosen = [int(end) for place in places for end in (place.argmin(), place.argmax())]
+    near, between = max(8, len(pool) // 64), max(1, count // len(places) - 2)
+    for place in places:
+        for target in np.linspace(place.min(), place.max(), between + 2)[1:-1][rng.permutation(between)]:
+            close = np.argsort(np.abs(place - target), kind="stable")[:near]
+            unlike = (pool[close][:, None, :] != pool[chosen][None]).sum(axis=2).min(axis=1) + rng.random(len(close))
+            chosen.append(int(close[unlike.argmax()]))
     return pool[list(dict.fromkeys(chosen))]
 
 
-def evolved(landscape: Landscape, pool: Genes, latency_ms: Floats, goal: _Goal, rng: np.random.Generator) -> tuple[Genes, Floats]:
-    """The candidates of most expected gain that an evolution from `pool` finds, and their latencies."""
-    gain, _ = goal.gain(pool, latency_ms)
+def evolved(landscape: Landscape, pool: Genes, costs: Floats, goal: _Goal, rng: np.random.Generator) -> tuple[Genes, Floats]:
+    """The candidates of most expected gain that an evolution from `pool` finds, and their costs."""
+    gain = goal.gain(pool, costs)
     for _ in range(GENERATIONS):
-        parents = pool[_best_of_all_latencies(gain, latency_ms, PARENTS)]
+        parents = pool[_best_of_all_costs(gain, costs, PARENTS)]
         first, second = (parents[rng.integers(len(parents), size=CHILDREN)] for _ in range(2))
         mixed = np.where(rng.random(CHILDREN)[:, None] < 0.5, crossed(first, second, rng), first)
         changes = rng.integers(1, 4, size=CHILDREN)
@@ -175,43 +198,37 @@ def evolved(landscape: Landscape, pool: Genes, latency_ms: Floats, goal: _Goal, 
         fits = prices.feasible
         if not fits.any():
             continue
-        children, found_ms = children[fits], prices.latency_ms[fits]
-        pool, latency_ms = np.concatenate([pool, children]), np.concatenate([latency_ms, found_ms])
-        gain = np.concatenate([gain, goal.gain(children, found_ms)[0]])
+        children, found = children[fits], prices.costs[fits]
+        pool, costs = np.concatenate([pool, children]), np.concatenate([costs, found])
+        gain = np.concatenate([gain, goal.gain(children, found)])
         once = distinct(pool)
-        kept = once[_best_of_all_latencies(gain[once], latency_ms[once], 4 * PARENTS)]
-        pool, latency_ms, gain = pool[kept], latency_ms[kept], gain[kept]
-    return pool, latency_ms
+        kept = once[_best_of_all_costs(gain[once], costs[once], 4 * PARENTS)]
+        pool, costs, gain = pool[kept], costs[kept], gain[kept]
+    return pool, costs
 
 
-def _best_of_all_latencies(gain: Floats, latency_ms: Floats, count: int) -> np.ndarray:
-    """Indices of `count` candidates: half of them the best of all, the others the best of each eighth by latency."""
+def _best_of_all_costs(gain: Floats, costs: Floats, count: int) -> np.ndarray:
+    """Indices of `count` candidates: half of them the best of all, the others the best of each eighth by latency, or by each cost."""
     order = np.argsort(-gain, kind="stable")
-    octiles = np.array_split(np.argsort(latency_ms, kind="stable"), 8)
-    spread = [part[np.argsort(-gain[part], kind="stable")[: count // 16]] for part in octiles]
+    octiles = [part for cost in costs.T for part in np.array_split(np.argsort(cost, kind="stable"), 8)]
+    spread = [part[np.argsort(-gain[part], kind="stable")[: count // (16 * costs.shape[1])]] for part in octiles]
     return np.unique(np.concatenate([order[: count // 2], *spread]))
 
 
-def best_first(pool: Genes, latency_ms: Floats, goal: _Goal) -> Iterator[Genes]:
+def best_first(pool: Genes, costs: Floats, goal: _Goal) -> Iterator[Genes]:
     """The candidates, the best first, each chosen as if those before it had turned out as predicted."""
-    gain, _ = goal.gain(pool, latency_ms)
+    gain = goal.gain(pool, costs)
     short = np.argsort(-gain, kind="stable")[:SHORTLIST]
-    pool, latency_ms = pool[short], latency_ms[short]
+    pool, costs = pool[short], costs[short]
     mean, std = goal.predict(pool)
-    accuracy, ms = goal.front
+    accuracy, reached = goal.front
     gain, left = gain[short], np.ones(len(pool), dtype=np.bool_)
     while left.any():
         best = int(np.where(left, gain, -1.0).argmax())
         left[best] = False
         yield pool[best]
-        accuracy, ms = best_so_far(np.append(accuracy, mean[best]), np.append(ms, latency_ms[best]))
-        gain = expected(mean, std, latency_ms, (accuracy, ms), goal.floor, goal.end_ms)
-
-
-def _leaders(history: History) -> Genes:
-    """The architectures of the front."""
-    ahead = best_so_far(history.accuracy, history.latency_ms)
-    return history.genes[np.isin(history.accuracy, ahead[0]) & np.isin(history.latency_ms, ahead[1])]
+        accuracy, reached = ahead(np.append(accuracy, mean[best]), np.concatenate([reached, costs[best : best + 1]]))
+        gain = goal.expected(mean, std, costs, (accuracy, reached))
 
 
 def _propose(landscape: Landscape, seed: int) -> Propose:

@@ -1,7 +1,7 @@
 """Regularized evolution (Real et al. 2019): the oldest of the population dies, whoever is fit. Of two objectives here.
 
 The population are the last `POPULATION` evaluated. Each proposal is one mutation of the winner of a tournament, whose judge
-weighs accuracy against latency; the weight changes from proposal to proposal, so that the whole front is approached.
+weighs accuracy against the other objectives; weights change from proposal to proposal, so that the whole front is approached.
 """
 
 import numpy as np
@@ -19,13 +19,15 @@ FIRST = 16
 
 def _evolution(landscape: Landscape, seed: int) -> Propose:
     def propose(history: History, rng: np.random.Generator) -> Genes:
-        if len(history.genes) < FIRST:
+        population = np.flatnonzero(history.within)[-POPULATION:]
+        if len(population) < FIRST:
             return anything(landscape, rng)
-        population = np.arange(max(0, len(history.genes) - POPULATION), len(history.genes))
-        accuracy, latency = spanned(history.accuracy[population]), spanned(np.log(history.latency_ms[population]))
+        accuracy = spanned(history.accuracy[population])
+        costs = np.stack([spanned(np.log(column)) for column in history.costs[population].T], axis=1)
         weight = rng.random()
+        weights = weight * rng.dirichlet(np.ones(costs.shape[1])) if costs.shape[1] > 1 else np.array([weight])
         entered = rng.permutation(len(population))[:TOURNAMENT]
-        winner = population[entered[int(np.argmax((1 - weight) * accuracy[entered] - weight * latency[entered]))]]
+        winner = population[entered[int(np.argmax((1 - weight) * accuracy[entered] - costs[entered] @ weights))]]
         return mutated(history.genes[winner : winner + 1], landscape.options, np.ones(1), rng)[0]
 
     return propose

@@ -1,7 +1,8 @@
 """Reinforcement learning (Williams 1992; Tan et al. 2019, MnasNet; Bender et al. 2020, TuNAS): a policy that rewards teach.
 
 One policy for each of several latencies aimed at, up to the slowest the budget allows; they take turns. The reward is TuNAS's: the
-accuracy, in units of its spread, less what the latency is off its aim, relative to the aim. After each evaluation every policy takes
+accuracy, in units of its spread, less what the latency is off its aim, relative to the aim. Where several costs are to be small a
+policy aims at the same height of the range of each, and what they are off is their mean. After each evaluation every policy takes
 a step of REINFORCE, with its mean reward so far as the baseline, weighted by how much likelier it was to propose this than the
 policies are on average.
 """
@@ -21,7 +22,7 @@ AIMS = 5
 DRAWS = 16
 """Architectures that a policy draws for a proposal."""
 LEARNING_RATE, PULL, CLIP = 0.3, 3.0, 2.0
-"""Of the policies; what a latency costs that is off by all of the aim, in spreads of accuracy; and the largest advantage."""
+"""Of the policies; what a cost takes away that is off by all of the aim, in spreads of accuracy; and the largest advantage."""
 FIRST = 15
 """Proposals at random to begin with, which tell the spread of accuracies."""
 
@@ -32,8 +33,9 @@ class _Reinforce:
     def __init__(self, landscape: Landscape, seed: int) -> None:
         self._landscape = landscape
         pool = np.concatenate([landscape.starts, feasible(landscape, 2048, np.random.default_rng(seed))])
-        ms = landscape.price(pool).latency_ms
-        self._aims = np.geomspace(ms.min(), ms.max(), AIMS + 1)[:-1] * (ms.max() / ms.min()) ** (0.5 / AIMS)
+        costs = landscape.price(pool).costs
+        low, high = costs.min(axis=0), costs.max(axis=0)
+        self._aims = np.geomspace(low, high, AIMS + 1)[:-1] * (high / low) ** (0.5 / AIMS)  # (aims, costs)
         self._begin()
 
     def _begin(self) -> None:
@@ -54,14 +56,14 @@ class _Reinforce:
     def _learn(self, history: History, number: int) -> None:
         """One step of every policy, from evaluation `number`."""
         accuracy = history.accuracy[: max(FIRST, number + 1)]
-        latency_ms = history.latency_ms[: len(accuracy)]
+        costs = history.costs[: len(accuracy)]
         spread = max(float(accuracy.std()), 1e-9)
         chosen = self._policies[0].chosen(history.genes[number : number + 1])[0]
         likelihood = np.array([np.log(policy.probabilities()) @ chosen for policy in self._policies])
         raised = np.exp(likelihood - likelihood.max())
         share = raised / raised.mean()  # between 0 and AIMS
         for turn, policy in enumerate(self._policies):
-            rewards: Floats = accuracy / spread - PULL * np.abs(latency_ms / self._aims[turn] - 1.0)
+            rewards: Floats = accuracy / spread - PULL * np.abs(costs / self._aims[turn] - 1.0).mean(axis=1)
             advantage = float(np.clip(rewards[number] - rewards.mean(), -CLIP, CLIP))
             slope = chosen - policy.probabilities()
             self._policies[turn] = replace(policy, logits=policy.logits + LEARNING_RATE * share[turn] * advantage * slope)

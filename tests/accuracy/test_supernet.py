@@ -60,6 +60,22 @@ def test_what_evaluations_share_does_not_change_them(evaluate, supernet):
         assert evaluate(architecture).accuracy == fresh(architecture).accuracy == accuracy(network, evaluate.data, evaluate.data.validation)
 
 
+@pytest.mark.parametrize("kept_mb", [0.0, 0.9, 1000.0])
+def test_what_first_blocks_gave_is_kept_as_far_as_there_is_room_and_changes_nothing(evaluate, supernet, monkeypatch, kept_mb):
+    monkeypatch.setattr(module, "KEPT_MB", kept_mb)
+    architectures = sample(SPACE, 12, "beginnings")
+    found = [evaluate(architecture).accuracy for architecture in [*architectures, *architectures]]
+    for architecture, accuracies in zip(architectures, zip(found[:12], found[12:], strict=True), strict=True):
+        spec = SPACE.network(architecture, 1, CLASSES)
+        network = supernet.extract(spec)
+        recalibrate(network, calibration_batch(evaluate.data, spec.resolution))
+        assert set(accuracies) == {accuracy(network, evaluate.data, evaluate.data.validation)}
+    beginnings = {(spec.resolution, spec.blocks[:2]) for spec in (SPACE.network(a, 1, CLASSES) for a in architectures)}
+    kept = evaluate._beginnings
+    assert set(kept) <= beginnings
+    assert len(kept) == {0.0: 0, 1000.0: len(beginnings)}.get(kept_mb, len(kept)) and (kept_mb != 0.9 or 4 <= len(kept) < len(beginnings))
+
+
 @pytest.fixture
 def by_tens(monkeypatch):
     monkeypatch.setattr(module, "BATCH", 10)

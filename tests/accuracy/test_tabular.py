@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from nas.accuracy import tabular
 from nas.core.budget import Budget
 from nas.core.errors import DataError, InfeasibleBudgetError, SpaceError
+from nas.core.objectives import Objectives
 
 GOOD = """op,width,accuracy,latency_ms,size_mb,energy_mj
 conv,8,70.5,1.0,0.5,3
@@ -46,6 +47,18 @@ def test_what_the_file_says_is_what_an_architecture_costs(table):
     costs = table.costs(one)
     assert (costs.latency.ms, costs.latency.high_ms, costs.size_mb, costs.memory_mb, costs.energy_mj) == (2.0, 2.0, 1.0, None, 6.0)
     assert table.evaluation(one).accuracy == 72.25, "in the table's unit"
+
+
+def test_operations_are_a_column_and_any_column_an_objective(write):
+    table = tabular.read(write("op,accuracy,latency_ms,size_mb,macs\na,1,1,5,2e6\nb,2,2,4,3e6\n"))
+    assert [gene.name for gene in table.genes] == ["op"] and table.macs_of(table.architecture([1])) == 3_000_000
+    assert table.costs(table.architecture([0])).macs == 2e6 and table.feasible(Budget(5.0, macs=2.5e6)) == 1
+    asked = Objectives(("macs", "accuracy", "size"))
+    assert table.figures(asked).tolist() == [[2e6, 5.0], [3e6, 4.0]]
+    prices = table.landscape(Budget(1.0, macs=2.5e6), asked).price(table.cells)
+    assert prices.costs.tolist() == [[2e6, 5.0], [3e6, 4.0]] and prices.feasible.tolist() == [True, False]
+    with pytest.raises(DataError, match=r"cannot be searched for accuracy,energy: it has no column for energy \(there is: .*macs\)"):
+        table.landscape(Budget(5.0), Objectives(("accuracy", "energy")))
 
 
 def test_codes_keep_their_zeros_and_columns_without_figures_may_be_missing(write):

@@ -9,6 +9,7 @@ from nas.core.errors import UnitError
 from nas.core.latency import Interval
 
 ALL = Budget(20.0, 4.0, 64.0, 50.0)
+LABOUR = Budget(20.0, macs=10e6)
 FITTING = Costs(Interval(8.0, 6.0, 10.0), 4.0, 1.5, 5.0)
 AMOUNTS = st.one_of(st.none(), st.floats(1e-3, 1e3))
 
@@ -47,13 +48,28 @@ def test_it_holds_if_no_limit_is_exceeded_and_all_that_is_limited_is_known(ms, s
     assert budget.verdict(costs) is (False if False in within else None if None in within else True)
 
 
+def test_operations_are_a_limit_as_any_other():
+    costs = Costs(FITTING.latency, macs=12e6)
+    assert LABOUR.violations(costs) == {"latency": -0.5, "macs": pytest.approx(0.2)} and not LABOUR.holds(costs)
+    assert LABOUR.verdict(FITTING) is None, "nobody counted them"
+    assert str(LABOUR) == "20.00 ms, 10.0 M MACs"
+
+
+def test_what_is_expected_is_the_middle_and_what_is_limited_the_upper_end():
+    assert (FITTING.value("latency"), FITTING.bound("latency")) == (8.0, 10.0)
+    assert (FITTING.value("energy"), FITTING.bound("energy")) == (40.0, 50.0)
+    assert (FITTING.value("size"), FITTING.value("memory"), FITTING.value("macs")) == (4.0, 1.5, None)
+
+
 def test_it_says_every_limit():
     assert str(Budget(20.0)) == "20.00 ms"
     assert str(ALL) == "20.00 ms, 4.00 MB on disk, 64.00 MB of memory, 50.00 mJ"
     assert ALL.say("size") == "4.00 MB on disk"
 
 
-@pytest.mark.parametrize("limits", [(0.0,), (20.0, -1.0), (20.0, None, float("nan")), (20.0, None, None, float("inf"))])
+@pytest.mark.parametrize(
+    "limits", [(0.0,), (20.0, -1.0), (20.0, None, float("nan")), (20.0, None, None, float("inf")), (20.0, None, None, None, 0.0)]
+)
 def test_a_limit_is_above_zero_and_finite(limits):
     with pytest.raises(UnitError, match="limit must be above zero and finite, got"):
         Budget(*limits)

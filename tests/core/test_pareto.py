@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.core.errors import NasError
-from nas.core.pareto import front, hypervolume, non_dominated, spread
+from nas.core.pareto import hypervolume, non_dominated, spread
 
 GRID = st.integers(0, 6).map(float)
 POINTS = st.lists(st.tuples(GRID, GRID), max_size=12)
@@ -23,22 +23,6 @@ def test_kept_are_exactly_the_first_of_those_that_nobody_dominates(points):
     assert non_dominated(points).tolist() == wanted
 
 
-@given(POINTS, st.randoms())
-def test_the_front_does_not_depend_on_the_order(points, random):
-    mixed = random.sample(points, len(points))
-
-    def found(of):
-        return front(of, accuracy=lambda p: p[0], latency_ms=lambda p: p[1])
-
-    assert found(mixed) == found(points)
-
-
-@given(POINTS)
-def test_along_the_front_slower_is_more_accurate(points):
-    found = front(points, accuracy=lambda p: p[0], latency_ms=lambda p: p[1])
-    assert all(a[1] < b[1] and a[0] < b[0] for a, b in itertools.pairwise(found))
-
-
 @given(st.lists(st.tuples(GRID, GRID, GRID), min_size=1, max_size=8))
 def test_three_objectives_obey_the_same_law(points):
     kept = [point for point, keep in zip(points, non_dominated(points), strict=True) if keep]
@@ -51,7 +35,7 @@ def test_nan_is_refused():
 
 
 def test_nobody_is_an_empty_front():
-    assert front([], accuracy=float, latency_ms=float) == [] and non_dominated([]).tolist() == []
+    assert non_dominated([]).tolist() == []
 
 
 @given(st.sets(st.integers(0, 100), min_size=1, max_size=15), st.integers(0, 8))
@@ -76,6 +60,20 @@ def test_a_spread_of_one_is_the_slowest():
 def test_hypervolume_is_the_number_of_dominated_unit_squares(points):
     covered = sum(any(x <= i and y <= j for x, y in points) for i in range(5) for j in range(5))
     assert hypervolume(points, (5.0, 5.0)) == covered
+
+
+@given(st.lists(st.tuples(GRID, GRID, GRID), max_size=10))
+def test_in_three_dimensions_it_is_the_number_of_dominated_unit_cubes(points):
+    cubes = itertools.product(range(5), repeat=3)
+    covered = sum(any(all(x <= i for x, i in zip(point, cube, strict=True)) for point in points) for cube in cubes)
+    assert hypervolume(points, (5.0, 5.0, 5.0)) == covered
+
+
+@given(st.lists(st.tuples(GRID, GRID, GRID, GRID), max_size=6))
+def test_and_in_four(points):
+    cubes = itertools.product(range(4), repeat=4)
+    covered = sum(any(all(x <= i for x, i in zip(point, cube, strict=True)) for point in points) for cube in cubes)
+    assert hypervolume(points, (4.0,) * 4) == covered
 
 
 def test_hypervolume_of_nothing_is_zero():

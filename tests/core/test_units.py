@@ -3,7 +3,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.core.errors import UnitError
-from nas.core.units import format_energy, format_latency, format_size, parse_energy_mj, parse_latency_ms, parse_size_mb
+from nas.core.units import (
+    format_energy,
+    format_latency,
+    format_macs,
+    format_size,
+    parse_energy_mj,
+    parse_latency_ms,
+    parse_macs,
+    parse_size_mb,
+)
 
 
 @pytest.mark.parametrize(
@@ -68,12 +77,24 @@ def test_energies(text, mj):
     assert parse_energy_mj(text) == pytest.approx(mj, rel=1e-12)
 
 
+@pytest.mark.parametrize(("text", "macs"), [("10M", 10e6), ("600k", 600e3), ("1.5G", 1.5e9), (".5 M", 500e3)])
+def test_operations(text, macs):
+    assert parse_macs(text) == pytest.approx(macs, rel=1e-12)
+
+
+@pytest.mark.parametrize(("macs", "text"), [(12.34e6, "12.3 M MACs"), (640e3, "640.0 k MACs"), (1.5e9, "1.5 G MACs")])
+def test_printed_operations(macs, text):
+    assert format_macs(macs) == text
+
+
 @pytest.mark.parametrize(
     ("parse", "text", "why"),
     [
         (parse_size_mb, "4", "is not a size: the unit is missing; write it as 4MB, 512kB or 4MiB"),
         (parse_size_mb, "4Mb", "is not a size: the unit 'Mb' is unknown"),
         (parse_size_mb, "0MB", "it must be above zero and finite"),
+        (parse_macs, "10", "is not a number of multiply-accumulates: the unit is missing; write it as 10M, 600k or 1.5G"),
+        (parse_macs, "10m", "the unit 'm' is unknown"),
         (parse_energy_mj, "50", "is not an energy: the unit is missing; write it as 50mJ, 0.05J or 800uJ"),
         (parse_energy_mj, "50mW", "is not an energy: the unit 'mW' is unknown"),
         (parse_energy_mj, "much", "write a number and a unit"),

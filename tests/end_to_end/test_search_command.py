@@ -150,6 +150,8 @@ def told(folder: Path) -> list[dict]:
         (["--device", "jetson-nano", "--budget", "20ms", "--strategy", "magic"], 2, ["no strategy is named 'magic'"]),
         (["--device", "jetson-nano", "--budget", "20ms", "--executor", "slurm"], 2, ["no executor is named 'slurm'"]),
         (["--device", "jetson-nano", "--budget", "20ms", "--trials", "0"], 2, ["trials"]),
+        (["--device", "jetson-nano", "--budget", "20ms", "--target", "local"], 2, ["cannot be measured at local", "--target ssh://"]),
+        (["--device", "jetson-nano", "--budget", "20ms", "--measure-every", "4"], 2, ["--target"]),
         (
             ["--device", "jetson-nano", "--budget", "20ms", "--precision", "int8"],
             2,

@@ -10,14 +10,14 @@ import signal
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nas import executors, footprint
 from nas.core.architecture import Architecture
 from nas.core.budget import Budget
 from nas.core.evaluation import Evaluation
-from nas.core.latency import estimate
+from nas.core.latency import Interval, estimate
 from nas.core.space import Choice, SearchSpace, Stage
 from nas.strategies import nsga2
 from nas.study import SearchStudy
@@ -54,15 +54,19 @@ def everything(space):
     return {space.architecture(genes) for genes in itertools.product(*(range(gene.options) for gene in space.genes))}
 
 
-def search(folder, trials, seed=0, space=SPACE, budget=LOOSE, sampling=nsga2.sampler, counted=None):
-    """A search in `folder`, with Optuna's NSGA-II as it comes, which repeats itself; `counted` collects what is priced."""
+def search(folder, trials, seed=0, space=SPACE, budget=LOOSE, sampling=nsga2.sampler, counted=None, slower=1.0, **asked):
+    """A search in `folder`, with Optuna's NSGA-II as it comes, which repeats itself.
+
+    `counted` collects what is priced, `slower` is how many times longer everything takes; the rest is as in `SearchStudy`.
+    """
 
     def priced(architecture):
         if counted is not None:
             counted.append(architecture)
-        return costs(architecture)
+        found = costs(architecture)
+        return replace(found, latency=Interval(*(slower * ms for ms in (found.latency.ms, found.latency.low_ms, found.latency.high_ms))))
 
-    return SearchStudy(folder, space, priced, macs, budget, sampling, trials, seed)
+    return SearchStudy(folder, space, priced, macs, budget, sampling, trials, seed, **asked)
 
 
 def accuracy(architecture):

@@ -6,10 +6,11 @@ from dataclasses import replace
 import search_spaces
 from nas.core import pareto
 from nas.core.architecture import Architecture
-from nas.core.budget import Budget
+from nas.core.budget import Budget, Costs
 from nas.core.device import DeviceProfile, HeldOutError, Provenance, RuntimeTarget, TargetProfile
 from nas.core.latency import Interval, LatencyEstimate
 from nas.core.network import NetworkSpec
+from nas.core.objectives import DEFAULT
 from nas.core.result import CandidateResult, InputFormat, Pick, RunResult, Step
 
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
@@ -109,7 +110,8 @@ def sample(device: DeviceProfile = NANO, budget_ms: float = 10.0, count: int = 6
             on_front=False,
         )
         found.append((architecture, network, latency, candidate))
-    front = pareto.front([row for row in found if row[3].feasible], lambda row: row[3].accuracy or 0.0, lambda row: row[3].latency_ms)
+    feasible = [row for row in found if row[3].feasible]
+    front = DEFAULT.front(feasible, lambda row: row[3].accuracy or 0.0, lambda row: Costs(row[2].total))
     best = {row[0].id for row in front}
     chosen = []
     for architecture, network, latency, candidate in pareto.spread(front, picks, lambda row: row[3].latency_ms):
@@ -118,7 +120,7 @@ def sample(device: DeviceProfile = NANO, budget_ms: float = 10.0, count: int = 6
             Pick(architecture, candidate.description, network.resolution, candidate.accuracy or 0.0, steps, steps[-1].name, (), 21.4)
         )
     versions = [(pick, step) for pick in chosen for step in pick.steps if step.latency]
-    version_front = pareto.front(versions, lambda v: v[1].validation_accuracy, lambda v: v[1].latency.total.ms)
+    version_front = DEFAULT.front(versions, lambda v: v[1].validation_accuracy, lambda v: v[1].costs)
     return RunResult(
         name=f"{device.name}-{budget_ms:g}ms",
         device=device,

@@ -1,7 +1,10 @@
 """The page is whole, escaped, self-contained, and says where each latency comes from."""
 
 import ast
+import importlib.util
 import itertools
+import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -13,6 +16,7 @@ import numpy as np
 import plotly.graph_objects
 import pytest
 
+from hardware_profiles.installed import WEB_FOLDER
 from nas.core.budget import Budget
 from nas.core.latency import ORIGINS
 from nas.core.result import RunResult
@@ -20,7 +24,7 @@ from nas.report import report_html
 from nas.report.block_plot import block_plot
 from nas.report.choice import answer
 from nas.report.pareto_plot import pareto_plot
-from nas.report.usage import usage_code
+from nas.report.usage import browser_code, usage_code
 from tests.report.samples import LOCAL, sample, tiny
 
 HEADINGS = (
@@ -298,6 +302,60 @@ def test_the_sample_code_runs_and_normalises(tmp_path: Path, classes: tuple[str,
     assert probability == pytest.approx(1 / np.exp(scores).sum(), rel=1e-5)
 
 
+def test_a_tflite_file_is_run_by_litert(tmp_path: Path) -> None:
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        pytest.skip("the package ai-edge-litert is not installed (pip install ai-edge-litert)")
+    import onnx
+
+    from nas import tflite
+    from nas.report import write
+
+    result = tiny()
+    picks = tuple(
+        replace(pick, steps=tuple(replace(s, model=s.model.replace(".onnx", ".tflite"), onnx=s.model) for s in pick.steps))
+        for pick in result.picks
+    )
+    result = replace(result, picks=picks)
+    shown = answer(result)
+    assert shown is not None
+    _averaging_model(tmp_path / shown.step.onnx, 1, shown.pick.resolution, 2)
+    (tmp_path / shown.step.model).write_bytes(tflite.convert(onnx.load(tmp_path / shown.step.onnx)))
+    write(result, tmp_path)
+    found = page(result)
+    assert "pip install ai-edge-litert numpy" in "".join(found.words) and usage_code(result, shown) in "".join(found.words)
+    assert {shown.step.onnx, shown.step.model} <= {value for _, name, value in found.attributes if name == "href"}
+    (tmp_path / "run.py").write_text(usage_code(result, shown), encoding="utf-8")
+    done = subprocess.run([sys.executable, "run.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    name, probability = ast.literal_eval(done.stdout)
+    assert name == "cat" and probability == pytest.approx(1 / (1 + np.exp(-2.0)), rel=1e-5)  # (0 - 0.5) / 0.25, times 0 and 1
+
+
+@pytest.mark.parametrize("classes", [("cat", 'a "dog"\n'), tuple(f"class {i}" for i in range(40))], ids=["few", "many"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_search_for_the_browser_shows_javascript_that_runs(tmp_path: Path, classes: tuple[str, ...], channels: int) -> None:
+    """Run by node, with the very runtime that `make web` fetches; only where the module comes from is another."""
+    result = tiny()
+    shown = answer(result)
+    assert shown is not None and browser_code(result, shown) == "" and "In a web page" not in page(result).text
+    eats = replace(result.input_format, classes=classes, channels=channels, mean=(0.25,) * channels, std=(0.5,) * channels)
+    result = replace(result, input_format=eats, target=replace(result.target, runtime="onnxruntime-web"))
+    code = browser_code(result, shown)
+    assert code in "".join(page(result).words)
+    module = WEB_FOLDER / "dist" / "ort.wasm.min.mjs"
+    if not shutil.which("node") or not module.exists():
+        pytest.skip("node or ONNX Runtime Web is not installed (make web)")
+    _averaging_model(tmp_path / shown.step.model, channels, shown.pick.resolution, len(classes))
+    code = code.replace('"onnxruntime-web/wasm"', json.dumps(module.as_uri()))
+    code = code.replace("create(MODEL,", 'create(await (await import("node:fs/promises")).readFile(MODEL),')
+    code = code.replace('await (await fetch("pareto.json")).json()', f"{{ input: {{ classes: {json.dumps(classes)} }} }}")
+    (tmp_path / "run.mjs").write_text(code, encoding="utf-8")
+    done = subprocess.run(["node", "run.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    name, probability = json.loads(done.stdout)
+    assert name == classes[0] and probability == pytest.approx(1 / np.exp(np.linspace(0, -0.5, len(classes))).sum(), rel=1e-5)
+
+
 def _averaging_model(path: Path, channels: int, size: int, classes: int) -> None:
     """Logits are the mean of the input times a ramp from 0 to 1 over the classes."""
     import onnx
@@ -308,7 +366,7 @@ def _averaging_model(path: Path, channels: int, size: int, classes: int) -> None
         [
             helper.make_node("GlobalAveragePool", ["image"], ["pooled"]),
             helper.make_node("Flatten", ["pooled"], ["flat"]),
-            helper.make_node("MatMul", ["flat", "ramp"], ["scores"]),
+            helper.make_node("Gemm", ["flat", "ramp"], ["scores"]),
         ],
         "averaging",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", channels, size, size])],

@@ -35,7 +35,7 @@ def test_documented_keys_and_types(result: RunResult) -> None:
     found = pareto_json(result)
     assert found["schema"] == 1
     assert found["device"] == result.device.name
-    assert found["budget"] == {"latency_ms": result.budget.latency_ms, "size_mb": None, "memory_mb": None, "energy_mj": None}
+    assert found["budget"] == {"latency_ms": result.budget.latency_ms, "size_mb": None, "memory_mb": None, "energy_mj": None, "macs": None}
     assert len(found["picks"]) == 6
     for pick in found["picks"]:
         assert pick.keys() >= DOCUMENTED

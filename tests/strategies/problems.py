@@ -7,6 +7,7 @@ import numpy as np
 from nas import landscapes, strategies
 from nas.accuracy import tabular
 from nas.core.budget import Budget
+from nas.core.objectives import DEFAULT
 from nas.study import SearchStudy
 from tests.executors.fakes import SPACE, costs, macs
 from tests.tiny import CLASSES, Device
@@ -27,10 +28,11 @@ def write_table(path, keep=0.6, genes=(3, 4, 2, 3, 3), seed=0):
     return path
 
 
-def table_search(folder, table, strategy, trials, seed=0, budget=LOOSE):
+def table_search(folder, table, strategy, trials, seed=0, budget=LOOSE, objectives=DEFAULT, **asked):
     """A search in a table."""
-    sampling = strategies.load(strategy, table.landscape(budget), seed)
-    return SearchStudy(folder, table, table.costs, lambda architecture: 0, budget, sampling, trials, seed)
+    sampling = strategies.load(strategy, table.landscape(budget, objectives), seed)
+    given = table, table.costs, table.macs_of, budget, sampling, trials, seed
+    return SearchStudy(folder, *given, objectives=objectives, strategy_name=strategy, **asked)
 
 
 def table_run(table, study):
@@ -42,16 +44,16 @@ def table_run(table, study):
     return done
 
 
-def space_landscape(budget=LOOSE, space=SPACE):
+def space_landscape(budget=LOOSE, space=SPACE, objectives=DEFAULT):
     """The landscape of a tiny space."""
     costs_of = landscapes.CostTable.of(space, Device(), 1, CLASSES, None)
-    return landscapes.of_space(costs_of, Device(), budget, 1, CLASSES)
+    return landscapes.of_space(costs_of, Device(), budget, 1, CLASSES, objectives)
 
 
-def space_search(folder, strategy, trials, seed=0, budget=LOOSE, space=SPACE):
+def space_search(folder, strategy, trials, seed=0, budget=LOOSE, space=SPACE, objectives=DEFAULT):
     """A search in a tiny space."""
-    sampling = strategies.load(strategy, space_landscape(budget, space), seed)
-    return SearchStudy(folder, space, costs, macs, budget, sampling, trials, seed)
+    sampling = strategies.load(strategy, space_landscape(budget, space, objectives), seed)
+    return SearchStudy(folder, space, costs, macs, budget, sampling, trials, seed, objectives=objectives, strategy_name=strategy)
 
 
 def read(path):

@@ -9,6 +9,7 @@ import pytest
 from nas import strategies
 from nas.core.budget import Budget
 from nas.core.errors import UnknownNameError
+from nas.core.objectives import DEFAULT, Objectives
 from nas.core.pareto import hypervolume
 from nas.strategies.sampling import distributions
 from nas.study import load
@@ -17,6 +18,7 @@ from tests.strategies.problems import LOOSE, read, space_landscape, space_search
 
 NAMES = strategies.names()
 TRIALS = 24
+THREE = Objectives(("accuracy", "latency", "size"))
 OURS = ("differentiable", "local_search", "predictor_guided", "regularized_evolution", "reinforce")
 SLOW = [pytest.param(name, marks=pytest.mark.slow) if name == "gp" else name for name in NAMES]
 
@@ -24,7 +26,7 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) if name == "gp" else name for
 @pytest.fixture(autouse=True)
 def instant_disk(monkeypatch):
     """No waiting for the disk."""
-    monkeypatch.setattr("nas.study.os.fsync", lambda handle: None)
+    monkeypatch.setattr("nas.study_journal.os.fsync", lambda handle: None)
 
 
 @pytest.fixture(scope="module")
@@ -121,19 +123,51 @@ def test_with_several_on_their_way_all_are_different(name, table, tmp_path):
     assert len(load(tmp_path).trials) == 48
 
 
-def reached(name, table, seed, trials=60):
+@pytest.mark.parametrize("name", SLOW)
+def test_with_three_objectives_it_is_legal_new_and_resumable(name, table, tmp_path):
+    for folder in ("whole", "parts"):
+        (tmp_path / folder).mkdir()
+    whole = table_search(tmp_path / "whole", table, name, 20, objectives=THREE)
+    assert len(set(table_run(table, whole))) == 20
+    for trials in (5, 17, 20):
+        parts = table_search(tmp_path / "parts", table, name, trials, objectives=THREE)
+        table_run(table, parts)
+    assert shape(parts) == shape(whole)
+    assert [len(trial.values) for trial in load(tmp_path / "whole").trials] == [3] * len(whole.study.trials)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_with_three_objectives_in_a_space_it_keeps_to_the_budget(name, tmp_path):
+    limit = Budget(1000.0, macs=sorted(costs(one).macs for one in everything(SPACE))[200])
+    done = run(tmp_path, space_search(tmp_path, name, 20, budget=limit, objectives=Objectives(("accuracy", "latency", "macs"))))
+    assert len(set(done)) == 20 and all(limit.holds(costs(one)) for one in done)
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_asked_something_else_it_goes_on_from_what_is_known(name, table, tmp_path):
+    """What is beyond the new budget may teach, but is proposed by nobody who knows prices."""
+    known = table_run(table, table_search(tmp_path, table, "random", 30))
+    limit = Budget(float(np.median(table.latency_ms)))
+    study = table_search(tmp_path, table, name, 40, budget=limit, objectives=THREE)
+    before = study.evaluated
+    more = table_run(table, study)
+    assert before + len(more) == 40 and not set(more) & set(known) and all(limit.holds(table.costs(one)) for one in more)
+
+
+def reached(name, table, seed, trials=60, objectives=DEFAULT):
     """Hypervolume that a strategy reaches."""
-    landscape = table.landscape(LOOSE)
+    landscape = table.landscape(LOOSE, objectives)
     sampling = strategies.load(name, landscape, seed)
-    study = optuna.create_study(directions=["maximize", "minimize"])
+    study = optuna.create_study(directions=list(objectives.directions))
+    figures = table.figures(objectives)
     told = []
     for number in range(trials):
         study.sampler = sampling(seed * 1000 + number)
         trial = study.ask(distributions(landscape))
         row = int(table.rows(np.array([list(trial.params.values())]))[0])
-        study.tell(trial, [float(table.accuracy[row]), float(table.latency_ms[row])])
-        told.append((-table.accuracy[row], table.latency_ms[row]))
-    return hypervolume(told, (-float(table.accuracy.min()), float(table.latency_ms.max())))
+        study.tell(trial, [float(table.accuracy[row]), *map(float, figures[row])])
+        told.append((-table.accuracy[row], *figures[row]))
+    return hypervolume(told, (-float(table.accuracy.min()), *figures.max(axis=0)))
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +181,14 @@ def large(tmp_path_factory):
 def test_it_beats_chance_on_a_known_front(name, large):
     drawn = statistics.median(reached("random", large, seed) for seed in range(5))
     assert statistics.median(reached(name, large, seed) for seed in range(5)) > drawn
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["differentiable", "local_search", "predictor_guided", "tpe"])
+def test_it_beats_chance_with_three_objectives(name, large):
+    """`reinforce` does not within 60 evaluations: its policies aim at the diagonal of the costs."""
+    drawn = statistics.median(reached("random", large, seed, objectives=THREE) for seed in range(5))
+    assert statistics.median(reached(name, large, seed, objectives=THREE) for seed in range(5)) > drawn
 
 
 def test_the_default_finds_nearly_the_whole_front(large):

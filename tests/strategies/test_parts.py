@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from nas.core.budget import Budget
 from nas.core.pareto import hypervolume
-from nas.strategies.history import Reader, key
-from nas.strategies.improvement import best_so_far, expected
+from nas.strategies.history import History, Reader, key
+from nas.strategies.improvement import Volumes, best_so_far, expected, leaders
 from nas.strategies.moves import feasible, mutated, settle
 from nas.strategies.policy import Policy
 from nas.strategies.predictor_guided import planned
@@ -40,6 +40,40 @@ def test_an_uncertain_gain_is_the_mean_of_what_may_come():
         steps = [(max(lo, ms[at]), hi, level) for lo, hi, level in ((1.0, 2.0, 60.0), (2.0, 4.0, 70.0), (4.0, 6.0, 75.0)) if hi > ms[at]]
         sampled = np.mean(sum((hi - lo) * np.maximum(drawn - level, 0) for lo, hi, level in steps))
         assert gain[at] == pytest.approx(sampled, rel=0.03)
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 20), st.integers(1, 20)), max_size=10), st.floats(0, 25), st.integers(0, 99))
+def test_with_two_costs_a_certain_gain_is_about_the_hypervolume_that_it_adds(points, accuracy, seed):
+    told = np.array(points, dtype=np.float64).reshape(-1, 3)
+    costs = np.random.default_rng(seed).uniform(1, 20, 2)
+    given = np.array([accuracy]), np.array([1e-9]), costs[None]
+    gain = Volumes(np.ones(2), np.full(2, 22.0)).expected(*given, (told[:, 0], told[:, 1:]), -1.0)[0]
+    losses = [(-a, *cost) for a, *cost in told]
+    corner = (1.0, 22.0, 22.0)
+    added = hypervolume([*losses, (-accuracy, *costs)], corner) - hypervolume(losses, corner)
+    assert gain == pytest.approx(added, abs=0.02 * 26 * 21 * 21)
+
+
+def test_with_one_cost_volumes_are_the_exact_areas():
+    front = (np.array([60.0, 70.0, 75.0]), np.array([1.0, 2.0, 4.0]))
+    mean, std, ms = np.array([68.0, 74.0]), np.array([3.0, 2.0]), np.array([1.5, 3.0])
+    counted = Volumes(np.array([1.0]), np.array([6.0])).expected(mean, std, ms[:, None], (front[0], front[1][:, None]), 50.0)
+    assert counted == pytest.approx(expected(mean, std, ms, front, 50.0, 6.0), rel=0.01)
+
+
+@given(POINTS, st.integers(0, 99))
+def test_leaders_are_within_the_budget_and_beaten_by_nobody_there(points, seed):
+    rng = np.random.default_rng(seed)
+    told = np.array(points, dtype=np.float64)
+    within = rng.random(len(told)) < 0.7
+    for costs in (told[:, 1:], np.column_stack([told[:, 1], rng.integers(1, 4, len(told))]).astype(np.float64)):
+        history = History(np.zeros((len(told), 1), dtype=np.int32), told[:, 0], costs, within, set(), 0)
+        losses = np.column_stack([-history.accuracy, costs])
+        found = leaders(history)
+        assert within[found].all()
+        for one in np.flatnonzero(within):
+            beaten = any((losses[other] <= losses[one]).all() and (losses[other] < losses[one]).any() for other in np.flatnonzero(within))
+            assert not (beaten and one in found) and (beaten or any((losses[one] == losses[other]).all() for other in found))
 
 
 @given(POINTS)
@@ -82,7 +116,7 @@ def test_when_all_is_known_it_says_so_by_repeating(tmp_path):
 
 def test_a_tight_budget_is_found_by_evolution():
     landscape = space_landscape()
-    fastest = float(landscape.price(landscape.starts).latency_ms.min())
+    fastest = float(landscape.price(landscape.starts).costs.min())
     tight = space_landscape(Budget(fastest * 1.2))
     found = feasible(tight, 64, np.random.default_rng(0))
     assert len(found) >= 3 and tight.price(found).feasible.all()
@@ -121,7 +155,7 @@ def test_a_history_holds_what_was_told_once_and_in_order():
     repeat = study.ask(parameters)
     study.tell(repeat, [0.5, 1.0])
     later = reader.read(study, current=again.number)
-    assert later.accuracy.tolist() == [0.5, 0.7] and later.latency_ms.tolist() == [1.0, 2.0]
+    assert later.accuracy.tolist() == [0.5, 0.7] and later.costs.tolist() == [[1.0], [2.0]] and later.within.all()
     fresh = Reader(landscape).read(study, current=again.number)
     assert (fresh.genes == later.genes).all() and fresh.seen == later.seen, "a new process reads the same"
     canonical = [SPACE.architecture([trials[at].params[gene.name] for gene in SPACE.genes]).genes for at in (0, 1)]

@@ -1,0 +1,84 @@
+"""The study of a problem in its run folder: the one place where a `SearchStudy` is made of a `Problem`."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from nas.core.errors import StudyError
+from nas.display import Display
+from nas.problem import Problem
+from nas.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from nas.core.architecture import Architecture
+    from nas.core.evaluation import Evaluation
+    from nas.core.landscape import Landscape
+    from nas.live_copy import LiveCopy
+    from nas.records import Record
+    from nas.study import SearchStudy
+
+
+def open_study(
+    problem: Problem,
+    folder: RunFolder,
+    trials: int | None = None,
+    known: "Iterable[tuple[Architecture, Evaluation]]" = (),
+    first: "Iterable[Architecture]" = (),
+    live: "LiveCopy | None" = None,
+    landscape: "Landscape | None" = None,
+) -> "SearchStudy":
+    """The study of `problem` in `folder`, which the caller has claimed, to go on until it has `trials` evaluations of its own.
+
+    Without `trials` it is as many as the settings ask for. `landscape` is the problem's, if the caller has it already; the rest is
+    as in `SearchStudy`.
+
+    Raises:
+        StudyError: the study is damaged, or holds architectures of another space.
+    """
+    from nas import strategies
+    from nas.study import SearchStudy
+
+    settings = problem.settings
+    return SearchStudy(
+        folder.path,
+        problem.searched,
+        problem.price,
+        problem.macs,
+        problem.budget,
+        strategies.load(settings.strategy, landscape or problem.landscape(), settings.seed),
+        settings.trials if trials is None else trials,
+        settings.seed,
+        objectives=problem.objectives,
+        strategy_name=settings.strategy,
+        price_list=problem.price_list,
+        known=known,
+        first=first,
+        live=live,
+    )
+
+
+def answered(problem: Problem, folder: RunFolder) -> "list[Record]":
+    """What the study in `folder` holds, for reading.
+
+    Raises:
+        StudyError: there is none, it is damaged, or it does not ask what `problem` does: its search was not begun after a change.
+    """
+    from nas.study import QUESTION, load, question, records
+
+    study = load(folder.path)
+    asked = study.user_attrs.get(QUESTION, {})  # runs of version 0.1 have none
+    now = question(problem.budget, problem.objectives, problem.settings.strategy)
+    if any(asked.get(name, value) != value for name, value in now.items()):
+        raise StudyError(
+            f"the run in {folder.path} was told to look for something else, and has not begun to (it found networks within "
+            f"{', '.join(f'{metric} {limit:g}' for metric, limit in asked['budget'].items())}): give its command again"
+        )
+    return records(study)
+
+
+def live_copy(url: str, folder: RunFolder, display: Display) -> "LiveCopy | None":
+    """The live copy of the study in `folder` at `url`, named as the folder; None where `url` is ""."""
+    if not url:
+        return None
+    from nas.live_copy import LiveCopy
+
+    return LiveCopy(url, folder.path.resolve().name, display.say)
