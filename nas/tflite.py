@@ -49,9 +49,7 @@ def require() -> None:
     try:
         import ai_edge_litert.interpreter  # noqa: F401
     except ImportError as error:
-        raise ExportError(
-            f"the litert runtime needs the package ai-edge-litert ({error}); run: pip install ai-edge-litert"
-        ) from error
+        raise ExportError(f"the litert runtime needs the package ai-edge-litert ({error}); run: pip install ai-edge-litert") from error
 
 
 def _axis(axis: int, rank: int) -> int:

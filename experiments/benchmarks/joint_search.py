@@ -59,7 +59,7 @@ def summary(found: list[tuple[str, float, float, float]], budget_ms: float) -> d
         versions[version] += bool(on_front)
     best = {f"{share:g}": max((accuracy for _, accuracy, ms, _ in found if ms <= share * budget_ms), default=None) for share in WITHIN}
     area = hypervolume(points, (1.0 - FLOOR, budget_ms)) / ((1.0 - FLOOR) * budget_ms)
-    return {"area": round(area, 4), "best": best, "front": dict(versions), "evaluations": len(found)}
+    return {"area": round(float(area), 4), "best": best, "front": dict(versions), "evaluations": len(found)}
 
 
 def main() -> None:

@@ -153,8 +153,10 @@ class _Rounding(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, c, h, w) to logits (n, classes)."""
-        with _Rounder(self._grids) as rounder:
-            logits: Tensor = self.network(rounder.next(images.clone()))
+        rounder = _Rounder(self._grids)
+        first = rounder.next(images.clone())  # before the mode sees what rounding itself computes
+        with rounder:
+            logits: Tensor = self.network(first)
         return logits
 
 
