@@ -125,9 +125,8 @@ def test_whatever_is_imported_is_declared():
                 elif isinstance(node, ast.ImportFrom) and not node.level:
                     imported.add(node.module.partition(".")[0])
     distributions = packages_distributions()
-    optional = PROJECT["project"]["optional-dependencies"]["litert"]
     found = {normal(distributions[name][0]) for name in imported - ours - set(sys.stdlib_module_names) if name in distributions}
-    declared = {normal(re.split(r"[\[><=]", name)[0]) for name in PROJECT["project"]["dependencies"] + optional}
+    declared = {normal(re.split(r"[\[><=]", name)[0]) for name in PROJECT["project"]["dependencies"]}
     assert found <= declared
 
 
