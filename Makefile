@@ -43,7 +43,7 @@ test: $(INSTALLED_DEV) ## run the tests that are fast
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-all: $(INSTALLED_DEV) ## run all tests: whole searches, killed workers, a two-node cluster
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --hypothesis-profile default $(PYTEST_ARGS)
 
 check: lint types test ## everything a change must pass: format, lint, types, layers, fast tests
 

@@ -1,8 +1,13 @@
 import signal
 
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)  # networks this small are slower with more threads, and much slower where something else runs
 
 # A runner started in the background ignores Ctrl-C and so would everything that the tests start, also what they interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Laws are tried on half as many examples as usual, so that the default suite stays short; `make test-all` tries them all.
+settings.register_profile("quick", max_examples=50)
+settings.load_profile("quick")
