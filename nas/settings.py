@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -56,7 +56,33 @@ class SupernetSettings(TrainingSettings):
     """Of the computation: `auto` is bf16 on a GPU that has it, else fp32."""
 
 
-class RunSettings(_Settings):
+class KeptSettings(_Settings):
+    """Settings that are kept in a run's folder."""
+
+    _kind: ClassVar[str] = "a run"
+    """What they describe, in words."""
+
+    def save(self, path: Path) -> None:
+        """Writes the settings as TOML, which has no word for "none": a limit that is not given is left out."""
+        atomic_write(path, tomli_w.dumps(self.model_dump(exclude_none=True)))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The settings in the TOML file at `path`.
+
+        Raises:
+            StudyError: the file is damaged, or describes something else.
+        """
+        try:
+            return cls.model_validate(tomllib.loads(path.read_text()))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise StudyError(f"{path} is not readable TOML: {error}") from None
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise StudyError(f"{path} does not describe {cls._kind}: {wrong}") from None
+
+
+class RunSettings(KeptSettings):
     """Everything that decides a run's result, and nothing that only decides how it is executed."""
 
     device: str
@@ -115,25 +141,6 @@ class RunSettings(_Settings):
     def budget(self) -> Budget:
         """The limits."""
         return Budget(self.budget_ms, self.max_size_mb, self.max_memory_mb, self.max_energy_mj, self.max_macs)
-
-    def save(self, path: Path) -> None:
-        """Writes the settings as TOML, which has no word for "none": a limit that is not given is left out."""
-        atomic_write(path, tomli_w.dumps(self.model_dump(exclude_none=True)))
-
-    @classmethod
-    def read(cls, path: Path) -> "RunSettings":
-        """The settings in the TOML file at `path`.
-
-        Raises:
-            StudyError: the file is damaged, or has unknown or wrong keys.
-        """
-        try:
-            return cls.model_validate(tomllib.loads(path.read_text()))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise StudyError(f"{path} is not readable TOML: {error}") from None
-        except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise StudyError(f"{path} does not describe a run: {wrong}") from None
 
     def refuse_change(self, before: "RunSettings") -> None:
         """Raises unless a run begun with `before` may go on with these settings, which change nothing that was evaluated.

@@ -3,23 +3,21 @@
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from nas.core.errors import StudyError
-from nas.files import atomic_write
-from nas.settings import RunSettings
+from nas.settings import KeptSettings, RunSettings
 
 OWN = ("device", "runtime", "precision", "threads", "budget_ms", *(name for name in RunSettings.model_fields if name.startswith("max_")))
 """Settings that each device has for itself: what a network is to run on, and its limits there."""
 
 
-class SeveralSettings(BaseModel):
+class SeveralSettings(KeptSettings):
     """Everything that decides the result of a run for several devices."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    _kind: ClassVar[str] = "a run for several devices"
 
     devices: Annotated[dict[str, RunSettings], Field(min_length=2)]
     """By the name of the device's folder, in the order in which they were asked for."""
@@ -51,25 +49,6 @@ class SeveralSettings(BaseModel):
                     f"give one of each for all devices, or search for them in runs of their own"
                 )
         return cls(devices=named)
-
-    def save(self, path: Path) -> None:
-        """Writes the settings as TOML, which has no word for "none": a limit that is not given is left out."""
-        atomic_write(path, tomli_w.dumps(self.model_dump(exclude_none=True)))
-
-    @classmethod
-    def read(cls, path: Path) -> "SeveralSettings":
-        """The settings in the TOML file at `path`.
-
-        Raises:
-            StudyError: the file is damaged, or is that of a run for one device.
-        """
-        try:
-            return cls.model_validate(tomllib.loads(path.read_text()))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise StudyError(f"{path} is not readable TOML: {error}") from None
-        except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise StudyError(f"{path} does not describe a run for several devices: {wrong}") from None
 
     def refuse_change(self, before: "SeveralSettings") -> None:
         """Raises unless a run begun with `before` may go on with these settings.
