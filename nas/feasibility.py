@@ -72,7 +72,7 @@ class _Question:
         return footprint.block_bytes(block, self.precision) / 1e6
 
     def block_macs(self, block: BlockSpec) -> float:
-        return float(sum(operator.macs for operator in blocks.operators(block)))
+        return blocks.block_macs(block)
 
     def peak_mb(self, block: BlockSpec) -> float:
         return footprint.block_elements(block) * footprint.bytes_of(self.precision) / 1e6

@@ -20,17 +20,10 @@ from nas.core.budget import METRICS, Budget
 from nas.core.errors import ObjectivesError
 from nas.core.landscape import Floats, Genes, Landscape, Mask, Prices
 from nas.core.latency import LatencyModel
-from nas.core.network import BlockSpec
 from nas.core.objectives import Objectives
 from nas.core.space import SearchSpace
 from nas.core.units import format_energy, format_latency, format_macs, format_size
-from search_spaces.blocks import operators
-
-
-def block_macs(block: BlockSpec) -> float:
-    """Multiply-accumulates of a block."""
-    return float(sum(operator.macs for operator in operators(block)))
-
+from search_spaces.blocks import block_macs
 
 ENUMERATED = 20_000
 """Architectures up to which a space is listed whole."""

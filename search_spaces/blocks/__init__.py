@@ -64,7 +64,12 @@ def held(spec: BlockSpec) -> tuple[int, ...]:
 
 def macs(network: NetworkSpec) -> int:
     """Multiply-accumulates of a whole network, from its operators alone."""
-    return sum(operator.macs for block in network.blocks for operator in operators(block))
+    return sum(map(block_macs, network.blocks))
+
+
+def block_macs(block: BlockSpec) -> int:
+    """Multiply-accumulates of a block."""
+    return sum(operator.macs for operator in operators(block))
 
 
 def weights(network: NetworkSpec) -> int:
