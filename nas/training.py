@@ -24,6 +24,7 @@ from nas.distributed import ALONE, Team
 from nas.network import Network
 from nas.path_sampling import MacsSampler
 from nas.supernet import After, Supernet
+from search_spaces import blocks
 
 TEACHER_SHARE = 0.3
 """Of the loss of a fine-tuned network; the rest is on the labels."""
@@ -65,12 +66,18 @@ class Recipe:
     `by_macs` samples uniformly over multiply-accumulates, else over genes. `label_smoothing` is the share of a label that goes
     to all classes alike. `drop_path` is the probability with which the last residual block of the largest network passes an
     image by; it rises linearly from the first (Huang et al. 2016). `bf16` computes in bfloat16 where PyTorch's autocast says so.
+    The largest and the smallest network are trained at every `sandwich_every`-th step, 0 is never; at the others two more sampled
+    ones are. `teacher_share` is the part of a student's loss that is on the teacher's predictions; the rest is on the labels.
+    `growing` lets resolutions in one after the other, which saves a third of the time; else all are there from the start.
     """
 
     by_macs: bool = False
     label_smoothing: float = 0.0
     drop_path: float = 0.0
     bf16: bool = False
+    sandwich_every: int = 1
+    teacher_share: float = 0.5
+    growing: bool = True
 
 
 PLAIN = Recipe()
@@ -78,7 +85,7 @@ PLAIN = Recipe()
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training stands: `step` of `steps` done, losses of the largest and the smallest network at that step.
+    """Where training stands: `step` of `steps` done, losses of the largest and the smallest network of that step.
 
     `learning_rate` is that of the step, `gradient_norm` that before clipping.
     """
@@ -138,10 +145,10 @@ def train_supernet(
 ) -> Iterator[Progress]:
     """Trains from step `start` on, and yields after each step, so that the caller may save, show or stop.
 
-    Each step trains the largest network on the labels, and the smallest and `random_networks` sampled ones on the labels
-    and the largest's soft predictions for the same images in equal parts, then updates the shared tensors once. Images
-    grow with the training: resolutions are let in one after the other, which saves a third of the time. Each process of
-    `team` trains on its part of the batch.
+    Each step trains a teacher on the labels, and the others on the labels and the teacher's soft predictions for the same
+    images, then updates the shared tensors once. With a sandwich the largest network teaches the smallest and
+    `random_networks` sampled ones; without, the one of most multiply-accumulates teaches as many others that are sampled.
+    Each process of `team` trains on its part of the batch.
 
     Raises:
         DivergenceError: a loss or gradient is not finite; the weights are those before the step.
@@ -157,20 +164,24 @@ def train_supernet(
         rate = schedule.rate(step, steps)
         _set_rate(optimizer, rate)
         optimizer.zero_grad(set_to_none=True)
-        allowed = len(space.resolutions) * step // steps
-        largest = _no_larger(space, space.largest(), allowed)
-        others = by_macs(random_networks, seed, step) if by_macs else sample(space, random_networks, f"{seed}:{step}")
+        allowed = len(space.resolutions) * step // steps if recipe.growing else len(space.resolutions)
+        sandwich = recipe.sandwich_every > 0 and step % recipe.sandwich_every == 0
+        count = random_networks + (0 if sandwich else 2)
+        networks = by_macs(count, seed, step) if by_macs else sample(space, count, f"{seed}:{step}")
+        networks = [space.largest(), space.smallest(), *networks] if sandwich else _extremes_first(supernet, networks)
+        teacher, *students = [_no_larger(space, network, allowed) for network in networks]
         with team.whole_batch_statistics():
-            drop = drop_path(supernet, largest, recipe.drop_path, len(labels), seed, step, team) if recipe.drop_path else None
-            logits = _run(supernet, largest, images, recipe.bf16, drop)
+            drops = sandwich and recipe.drop_path > 0
+            drop = drop_path(supernet, teacher, recipe.drop_path, len(labels), seed, step, team) if drops else None
+            logits = _run(supernet, teacher, images, recipe.bf16, drop)
             loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
             loss.backward()
             even = recipe.label_smoothing / supernet.classes
             hard = functional.one_hot(labels, supernet.classes) * (1 - recipe.label_smoothing) + even
-            target = 0.5 * hard + 0.5 * logits.detach().softmax(dim=1)
+            target = (1 - recipe.teacher_share) * hard + recipe.teacher_share * logits.detach().softmax(dim=1)
             losses = [loss.detach()]
-            for student in (space.smallest(), *others):
-                loss = functional.cross_entropy(_run(supernet, _no_larger(space, student, allowed), images, recipe.bf16), target)
+            for student in students:
+                loss = functional.cross_entropy(_run(supernet, student, images, recipe.bf16), target)
                 loss.backward()
                 losses.append(loss.detach())
         team.average_gradients(supernet.parameters())
@@ -304,6 +315,13 @@ def _run(supernet: Supernet, architecture: Architecture, images: Tensor, bf16: b
     with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
         logits: Tensor = supernet(resize(images, spec.resolution), spec, after)
     return logits.float() if bf16 else logits
+
+
+def _extremes_first(supernet: Supernet, architectures: list[Architecture]) -> list[Architecture]:
+    """Two or more architectures: that of most multiply-accumulates, that of fewest, then the others."""
+    space, inputs = supernet.space, (supernet.in_channels, supernet.classes)
+    fewest, *between, most = sorted(architectures, key=lambda one: blocks.macs(space.network(one, *inputs)))
+    return [most, fewest, *between]
 
 
 def _no_larger(space: SearchSpace, architecture: Architecture, resolution: int) -> Architecture:

@@ -29,6 +29,7 @@ from nas.training import (
     train_supernet,
     training_batch,
 )
+from search_spaces import blocks
 from tests.tiny import CLASSES, SPACE, images
 
 DATA = images()
@@ -269,6 +270,35 @@ def test_samples_by_macs_take_the_place_of_uniform_ones():
     for step in range(2):
         wanted = SPACE.network(MacsSampler.of(SPACE, 1, CLASSES)(1, 0, step)[0], 1, CLASSES)
         assert shape(supernet.runs[3 * step + 2][0]) == shape(wanted)
+
+
+def test_between_two_sandwiches_the_largest_of_the_samples_teaches():
+    supernet, progress = recipe_run(Recipe(sandwich_every=2), steps=2)
+    (large, _), (small, _), _, *sampled = supernet.runs
+    assert [shape(large), shape(small)] == [shape(SPACE.network(one, 1, CLASSES)) for one in (SPACE.largest(), SPACE.smallest())]
+    wanted = [SPACE.network(one, 1, CLASSES) for one in sample(SPACE, 3, "0:1")]
+    assert len(sampled) == 3 and sorted(shape(one) for one, _ in sampled) == sorted(shape(one) for one in wanted)
+    macs = [blocks.macs(SPACE.network(one, 1, CLASSES)) for one in sample(SPACE, 3, "0:1")]
+    assert [shape(sampled[place][0]) for place in (0, 1)] == [shape(wanted[macs.index(most)]) for most in (max(macs), min(macs))]
+    labels = training_batch(DATA, 32, seed=0, step=1)[1]
+    assert progress[1].largest_loss == pytest.approx(torch.nn.functional.cross_entropy(sampled[0][1], labels).item())
+
+
+def test_without_sandwiches_every_network_is_sampled():
+    supernet, _ = recipe_run(Recipe(sandwich_every=0, growing=False), steps=2)
+    for step in range(2):
+        found = [network for network, _ in supernet.runs[3 * step : 3 * step + 3]]
+        assert {(one.resolution, *shape(one)) for one in found} == {
+            (one.resolution, *shape(one)) for one in (SPACE.network(one, 1, CLASSES) for one in sample(SPACE, 3, f"0:{step}"))
+        }
+
+
+def test_what_the_teacher_says_counts_for_its_share():
+    labels_alone, both, teacher_alone = (recipe_run(Recipe(teacher_share=share), steps=1) for share in (0.0, 0.5, 1.0))
+    small = [run[1][0].smallest_loss for run in (labels_alone, both, teacher_alone)]
+    assert small[1] == pytest.approx((small[0] + small[2]) / 2) and small[0] != pytest.approx(small[2])
+    logits, labels = labels_alone[0].runs[1][1], training_batch(DATA, 32, seed=0, step=0)[1]
+    assert small[0] == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item())
 
 
 def test_only_the_largest_networks_paths_are_dropped():
