@@ -17,8 +17,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from experiments.journal import Journal, read
 from experiments.ranking_lib import agreement, alone, shared
-from experiments.ranking_lib.journal import Journal, read
 from experiments.ranking_lib.networks import choose
 from nas.cli import run
 from nas.core.errors import StudyError
@@ -88,7 +88,9 @@ def supernet(
         float, typer.Option(help="Of a student's loss on the largest network's predictions; 0: no distillation.")
     ] = 0.5,
     label_smoothing: Annotated[float, typer.Option()] = 0.0,
-    sandwich: Annotated[bool, typer.Option(help="Largest and smallest at every step, or random networks in their place.")] = True,
+    sandwich_every: Annotated[
+        int, typer.Option(min=0, help="Largest and smallest at every so many steps, 0: never; at others sampled ones in their place.")
+    ] = 1,
     growing: Annotated[bool, typer.Option(help="Small images first, or all sizes from the start.")] = True,
     seed: Annotated[int, typer.Option()] = 0,
     threads: Annotated[int, typer.Option(min=1)] = 1,
@@ -110,7 +112,7 @@ def supernet(
         by_macs=by_macs,
         average=average,
         label_smoothing=label_smoothing,
-        sandwich=sandwich,
+        sandwich_every=sandwich_every,
         teacher_share=teacher_share,
         growing=growing,
     )

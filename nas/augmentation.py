@@ -1,4 +1,7 @@
-"""Random changes of training images, on whole batches of tensors, decided by a seed and a step alone."""
+"""Random changes of training images, on whole batches of tensors, decided by a seed and a step alone.
+
+Here are those of small images, which are shifted and mirrored, and the choice; those of photographs are in `nas/photographs.py`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +9,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+SHIFT, PHOTO = "shift", "photo"
+"""Ways to change images: shifted and perhaps mirrored; or cut, perhaps mirrored, and RandAugment."""
+
+PHOTO_PX = 64
+"""From this size on images of three channels are taken for photographs: there is something to cut, and colours to change."""
+PHOTO_EPOCHS = 20
+"""Shorter trainings hardly see an image often enough to learn it by heart, and strong changes slow them (an assumption)."""
+
+
+def deserved(asked: str, images: Tensor, epochs: float) -> str:
+    """The way `asked` for, or where that is "auto" the one that `images` (n, channels, height, width) deserve in so many `epochs`."""
+    if asked != "auto":
+        return asked
+    _, channels, height, width = images.shape
+    return PHOTO if channels == 3 and min(height, width) >= PHOTO_PX and epochs >= PHOTO_EPOCHS else SHIFT
 
 
 @dataclass(frozen=True, slots=True)

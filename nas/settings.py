@@ -30,6 +30,9 @@ class TrainingSettings(_Settings):
     """Decay of convolution and linear weights; norms and biases have none."""
     max_shift: Annotated[float, Field(ge=0, lt=0.5)] = 1 / 32
     """How far images are moved at random, as a share of their size: nothing at 28 px, where more cost two points in short trainings."""
+    augment: Literal["auto", "shift", "photo"] = "auto"
+    """How images are changed at random: shifted and mirrored; or cut, mirrored and RandAugment, which `auto` is for photographs and
+    20 epochs or more."""
 
     def changed(self, **given: float | str | None) -> Self:
         """These settings with those of `given` that are not None."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nas import checkpoint
+from nas import augmentation, checkpoint
 from nas.core.errors import CheckpointError, DivergenceError
 from nas.data import ImageData
 from nas.display import Display
@@ -50,11 +50,14 @@ def train_resumably(
         DivergenceError: a loss is no number, also after roll-backs.
         ExecutorError: the batch cannot be divided among the team.
     """
-    schedule = Schedule(settings.epochs, settings.batch_size, settings.learning_rate, settings.weight_decay, max_shift=settings.max_shift)
+    augment = augmentation.deserved(settings.augment, data.train.images, settings.epochs)
+    rates = settings.learning_rate, settings.weight_decay
+    schedule = Schedule(settings.epochs, settings.batch_size, *rates, max_shift=settings.max_shift, augment=augment)
     recipe = Recipe(settings.by_macs, settings.label_smoothing, settings.drop_path, uses_bf16(settings.precision))
+    changes = f"shift {settings.max_shift:g}" if augment == augmentation.SHIFT else augment
     belongs_to = _marks(supernet, data) | {
         "schedule": f"{schedule}, {settings.random_networks} random networks, seed {seed}",
-        "recipe": f"{recipe}, average {settings.average}, shift {settings.max_shift:g}, mirrored {data.mirrors}",
+        "recipe": f"{recipe}, average {settings.average}, {changes}, mirrored {data.mirrors}",
     }
     if began_with:
         belongs_to["start"] = began_with

@@ -1,7 +1,7 @@
 """`python -m nas.train`: train a supernet once, for searches on any number of devices."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -48,6 +48,10 @@ def train(
     label_smoothing: Annotated[float | None, typer.Option(min=0.0, max=0.9, help="Share of a label for all classes alike.")] = None,
     drop_path: Annotated[float | None, typer.Option(min=0.0, max=0.9, help="Of the largest network's last residual block.")] = None,
     max_shift: Annotated[float | None, typer.Option(min=0.0, max=0.49, help="Random shift, share of an image's size.")] = None,
+    augment: Annotated[
+        Literal["auto", "shift", "photo"],
+        typer.Option(help="Random changes: shift and mirror; crop, mirror, RandAugment; auto: that for photographs and 20 epochs or more."),
+    ] = "auto",
     flip: Annotated[
         bool | None, typer.Option(help="Mirror images at random.", show_default="unless classes are called by numbers or letters")
     ] = None,
@@ -87,6 +91,7 @@ def train(
         label_smoothing=label_smoothing,
         drop_path=drop_path,
         max_shift=max_shift,
+        augment=augment,
         precision=precision,
     )
     team = distributed.join()

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nas import augmentation
+from nas import augmentation, photographs
 from nas.core.architecture import Architecture
 from nas.core.errors import DivergenceError
 from nas.core.network import BlockSpec
@@ -37,7 +37,8 @@ _RESIDUAL = frozenset({"mbconv", "separable"})
 class Schedule:
     """How long and how hard to train. `epochs` may be a fraction; `learning_rate` is the peak, for `batch_size`.
 
-    `max_shift` is how far images are moved at random, as a share of their size.
+    `max_shift` is how far images are moved at random, as a share of their size. `augment` is how they are changed: "shift", or
+    "photo", which shifts nothing (`nas.augmentation`).
     """
 
     epochs: float
@@ -46,6 +47,7 @@ class Schedule:
     weight_decay: float
     warmup_share: float = 0.15
     max_shift: float = field(default=1 / 32, repr=False)
+    augment: str = field(default=augmentation.SHIFT, repr=False)
 
     def steps(self, images: int) -> int:
         """Optimiser steps for a training set of `images`."""
@@ -159,7 +161,7 @@ def train_supernet(
     by_macs = MacsSampler.of(space, supernet.in_channels, supernet.classes) if recipe.by_macs else None
     like = next(supernet.parameters())
     for step in range(start, steps):
-        images, labels, _ = training_batch(data, schedule.batch_size, seed, step, schedule.max_shift, team)
+        images, labels, _ = training_batch(data, schedule.batch_size, seed, step, schedule.max_shift, team, schedule.augment)
         images, labels = images.to(like), labels.to(like.device)
         rate = schedule.rate(step, steps)
         _set_rate(optimizer, rate)
@@ -204,7 +206,7 @@ def fine_tune(network: Network, data: ImageData, schedule: Schedule, soft_labels
     steps = schedule.steps(len(data.train.labels))
     network.train()
     for step in range(steps):
-        images, labels, chosen = training_batch(data, schedule.batch_size, seed, step, schedule.max_shift)
+        images, labels, chosen = training_batch(data, schedule.batch_size, seed, step, schedule.max_shift, augment=schedule.augment)
         rate = schedule.rate(step, steps)
         _set_rate(optimizer, rate)
         optimizer.zero_grad(set_to_none=True)
@@ -230,12 +232,18 @@ def corrected(soft_labels: Tensor, labels: Tensor) -> Tensor:
 
 
 def training_batch(
-    data: ImageData, batch_size: int, seed: int, step: int, max_shift: float = 1 / 32, team: Team = ALONE
+    data: ImageData,
+    batch_size: int,
+    seed: int,
+    step: int,
+    max_shift: float = 1 / 32,
+    team: Team = ALONE,
+    augment: str = augmentation.SHIFT,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Augmented, normalised images (n, c, h, w) at the data's own size, labels (n,) and indices (n,) of step `step`.
 
     Every epoch visits the images in an order of its own and drops what does not fill a batch. Each process of `team` gets its
-    part of the batch that one process alone would get.
+    part of the batch that one process alone would get. `max_shift` and `augment` are as in `Schedule`.
     """
     count = len(data.train.labels)
     epoch, position = divmod(step, max(1, count // batch_size))
@@ -243,10 +251,15 @@ def training_batch(
     chosen = order[position * batch_size : (position + 1) * batch_size]
     generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
     height, width = data.train.images.shape[-2:]
-    changes = augmentation.draw(len(chosen), height, width, max_shift, data.mirrors, generator)
     part = team.share(len(chosen))
+    taken = data.train.images[chosen[part]]
+    if augment == augmentation.PHOTO:
+        cut = photographs.draw(len(chosen), height, width, data.mirrors, generator)
+        images = normalise(photographs.apply(taken, cut.of(part)), data, width)
+    else:
+        moves = augmentation.draw(len(chosen), height, width, max_shift, data.mirrors, generator)
+        images = augmentation.apply(normalise(taken, data, width), moves.of(part))
     chosen = chosen[part]
-    images = augmentation.apply(normalise(data.train.images[chosen], data, width), changes.of(part))
     return images.contiguous(memory_format=torch.channels_last), data.train.labels[chosen], chosen
 
 

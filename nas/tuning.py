@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from nas import compressors, workers
+from nas import augmentation, compressors, workers
 from nas.accuracy.supernet import calibration_batch, calibration_data
 from nas.compressors import CompressionError, NetworkCompressor
 from nas.core.architecture import Architecture
@@ -102,7 +102,9 @@ class Tuner:
 
     def _schedule(self, share: float) -> Schedule:
         told = self.tuning
-        return Schedule(share * told.epochs, told.batch_size, told.learning_rate, told.weight_decay, max_shift=told.max_shift)
+        augment = augmentation.deserved(told.augment, self.data.train.images, told.epochs)
+        rates = told.learning_rate, told.weight_decay
+        return Schedule(share * told.epochs, told.batch_size, *rates, max_shift=told.max_shift, augment=augment)
 
     def _train(self, network: Network, share: float, on_step: Callable[[], None]) -> None:
         for _ in fine_tune(network, self.data, self._schedule(share), self.soft_labels, self.seed):

@@ -1,6 +1,5 @@
 """Each network trained by itself, with weights and a schedule of its own: the truth that shared weights are held against."""
 
-import math
 import multiprocessing
 import time
 from collections.abc import Iterator
@@ -9,17 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.ranking_lib.journal import Journal
+from experiments import single_training
+from experiments.journal import Journal
 from experiments.ranking_lib.networks import Ranked
-from nas.core.errors import DivergenceError
 
 if TYPE_CHECKING:
     from nas.core.network import NetworkSpec
     from nas.data import ImageData
     from nas.network import Network
-
-CALIBRATION_IMAGES = 2000
-"""Training images, not augmented, from which every network's batch-norm statistics are computed at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,40 +57,16 @@ def train(spec: "NetworkSpec", data: "ImageData", recipe: Recipe, seed: int) -> 
         DivergenceError: the loss is not finite.
     """
     import torch
-    from torch.nn import functional
-    from torch.nn.utils import clip_grad_norm_
 
-    from nas.network import Network, channels_last, recalibrate
-    from nas.training import Schedule, make_optimizer, resize, training_batch
+    from nas.network import Network, channels_last
+    from nas.training import Schedule
 
     torch.manual_seed(seed)
-    network = channels_last(Network(spec)).train()
+    network = channels_last(Network(spec))
     schedule = Schedule(recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.weight_decay)
-    optimizer = make_optimizer(network, schedule)
-    steps = schedule.steps(len(data.train))
-    for step in range(steps):
-        images, labels, _ = training_batch(data, recipe.batch_size, seed, step)
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate(step, steps)
-        optimizer.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(network(resize(images, spec.resolution)), labels, label_smoothing=recipe.label_smoothing)
-        loss.backward()
-        norm = clip_grad_norm_(network.parameters(), max_norm=5.0)
-        if not (math.isfinite(loss.item()) and math.isfinite(norm.item())):
-            raise DivergenceError(f"the loss became {loss.item()} at step {step + 1}: lower the learning rate")
-        optimizer.step()
-    recalibrate(network, calibration(data, spec.resolution))
+    for _ in single_training.train(network, data, schedule, recipe.label_smoothing, seed):
+        pass
     return network
-
-
-def calibration(data: "ImageData", resolution: int) -> Any:
-    """The images for batch-norm statistics, normalised at `resolution`, channels last."""
-    import torch
-
-    from nas.data import normalise
-
-    images = data.train.some(CALIBRATION_IMAGES).images
-    return normalise(images, data, resolution).contiguous(memory_format=torch.channels_last)
 
 
 def perform(task: Task) -> dict[str, Any]:

@@ -1,20 +1,17 @@
 """Shared weights for the experiment, trained as `nas.training` does or with a rule of it left out, and networks scored with them."""
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.ranking_lib.alone import calibration
+from experiments.single_training import calibration
 from nas.core.architecture import Architecture
-from nas.core.errors import DivergenceError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from nas.core.network import NetworkSpec
-    from nas.core.space import SearchSpace
     from nas.data import ImageData
     from nas.network import Network
     from nas.supernet import Supernet
@@ -38,10 +35,10 @@ class Recipe:
     average: float = 0.999
     """Decay of the running average of the weights that is scored; 0: the last step's weights."""
     label_smoothing: float = 0.0
-    sandwich: bool = True
-    """Largest and smallest at every step; False: two more sampled networks in their place, which leaves nobody to teach."""
+    sandwich_every: int = 1
+    """Largest and smallest at every so many steps, 0: never; at others two more sampled networks in their place."""
     teacher_share: float = 0.5
-    """Of a student's loss, on the soft predictions of the largest network; the rest is on the labels."""
+    """Of a student's loss, on the soft predictions of the step's largest network; the rest is on the labels."""
     growing: bool = True
     """Resolutions are let in one after the other; False: all from the start."""
 
@@ -49,72 +46,30 @@ class Recipe:
 def train(supernet: "Supernet", data: "ImageData", recipe: Recipe, seed: int, path: Path) -> Iterator[tuple[int, int, float]]:
     """Trains `supernet`, in place, from the checkpoint at `path` on if there is one; yields (step, steps, loss) after each step.
 
-    With nothing left out these are the steps of `nas.training.train_supernet`.
-
     Raises:
         CheckpointError: the checkpoint is of another recipe.
         DivergenceError: a loss is not finite.
     """
-    from torch.nn.utils import clip_grad_norm_
-
     from nas import checkpoint
-    from nas.path_sampling import MacsSampler
-    from nas.training import Average, Schedule, make_optimizer, sample, training_batch
+    from nas.training import Average, Schedule, make_optimizer, train_supernet
+    from nas.training import Recipe as Rules
 
-    space = supernet.space
     schedule = Schedule(recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.weight_decay)
+    rules = Rules(
+        by_macs=recipe.by_macs,
+        label_smoothing=recipe.label_smoothing,
+        sandwich_every=recipe.sandwich_every,
+        teacher_share=recipe.teacher_share,
+        growing=recipe.growing,
+    )
     optimizer, average = make_optimizer(supernet, schedule), Average(supernet, recipe.average)
     belongs_to = marks(supernet, data) | {"recipe": f"{asdict(recipe)}, seed {seed}"}
     start = checkpoint.read(path, supernet, optimizer, belongs_to, average.tensors) if path.exists() else 0
-    by_macs = MacsSampler.of(space, supernet.in_channels, supernet.classes) if recipe.by_macs else None
-    steps = schedule.steps(len(data.train))
-    for step in range(start, steps):
-        images, labels, _ = training_batch(data, recipe.batch_size, seed, step)
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate(step, steps)
-        optimizer.zero_grad(set_to_none=True)
-        count = recipe.random_networks + (0 if recipe.sandwich else 2)
-        networks = by_macs(count, seed, step) if by_macs else sample(space, count, f"{seed}:{step}")
-        if recipe.sandwich:
-            networks = [space.largest(), space.smallest(), *networks]
-        allowed = len(space.resolutions) * step // steps if recipe.growing else len(space.resolutions) - 1
-        loss = _step(supernet, recipe, [_no_larger(space, one, allowed) for one in networks], images, labels)
-        norm = clip_grad_norm_(supernet.parameters(), max_norm=5.0).item()
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise DivergenceError(f"the loss became {loss}, the gradient {norm} at step {step + 1}: lower the learning rate")
-        optimizer.step()
-        average.update(supernet, step + 1)
-        if (step + 1) % CHECKPOINT_STEPS == 0 or step + 1 == steps:
-            checkpoint.write(path, supernet, optimizer, step + 1, belongs_to, average.tensors)
-        yield step + 1, steps, loss
-
-
-def _step(supernet: "Supernet", recipe: Recipe, networks: Sequence[Architecture], images: "Tensor", labels: "Tensor") -> float:
-    """Gradients of one step, added up over `networks`, of which the first teaches where there is a sandwich; the first one's loss."""
-    from torch.nn import functional
-
-    logits = _run(supernet, networks[0], images)
-    first = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-    first.backward()
-    share = recipe.teacher_share if recipe.sandwich else 0.0
-    even = recipe.label_smoothing / supernet.classes
-    hard = functional.one_hot(labels, supernet.classes) * (1 - recipe.label_smoothing) + even
-    target = (1 - share) * hard + share * logits.detach().softmax(dim=1)
-    for network in networks[1:]:
-        functional.cross_entropy(_run(supernet, network, images), target).backward()
-    return first.item()
-
-
-def _run(supernet: "Supernet", architecture: Architecture, images: "Tensor") -> "Tensor":
-    from nas.training import resize
-
-    spec = _spec(supernet, architecture)
-    return supernet(resize(images, spec.resolution), spec)
-
-
-def _no_larger(space: "SearchSpace", architecture: Architecture, resolution: int) -> Architecture:
-    """`architecture`, with at most the resolution of that index."""
-    return space.architecture((min(architecture.genes[0], resolution), *architecture.genes[1:]))
+    for done in train_supernet(supernet, optimizer, data, schedule, recipe.random_networks, seed, start, rules):
+        average.update(supernet, done.step)
+        if done.step % CHECKPOINT_STEPS == 0 or done.step == done.steps:
+            checkpoint.write(path, supernet, optimizer, done.step, belongs_to, average.tensors)
+        yield done.step, done.steps, done.largest_loss
 
 
 def marks(supernet: "Supernet", data: "ImageData") -> dict[str, str]:

@@ -9,14 +9,13 @@ from scipy.stats import kendalltau
 from typer.testing import CliRunner
 
 from experiments import ranking
+from experiments.journal import Journal, read
 from experiments.ranking_lib import agreement, alone, shared
-from experiments.ranking_lib.journal import Journal, read
 from experiments.ranking_lib.networks import BAND, choose
 from nas.core.errors import CheckpointError, StudyError
 from nas.data import normalise
 from nas.supernet import Supernet
-from nas.training import Recipe as Rules
-from nas.training import Schedule, accuracy, make_optimizer, train_supernet
+from nas.training import accuracy
 from search_spaces import blocks
 from tests.tiny import CLASSES, SPACE, images
 
@@ -89,26 +88,6 @@ def test_shared_weights_continue_as_if_never_stopped(tmp_path, monkeypatch):
     assert same(whole, trained(tmp_path / "halves", recipe))
     with pytest.raises(CheckpointError, match="is of recipe"):
         trained(tmp_path / "whole", shared.Recipe(epochs=1, batch_size=32, random_networks=1))
-
-
-@pytest.mark.parametrize("changed", [{}, {"by_macs": False, "label_smoothing": 0.1}])
-def test_with_nothing_left_out_the_weights_are_those_of_the_project(changed, tmp_path):
-    weights, schedule = supernet(), Schedule(2, 32, 0.1, 1e-4)
-    rules = {"by_macs": True} | changed
-    for _ in train_supernet(weights, make_optimizer(weights, schedule), DATA, schedule, 2, seed=3, start=0, recipe=Rules(**rules)):
-        pass
-    assert same(weights, trained(tmp_path / "weights", shared.Recipe(2, 32, random_networks=2, **changed)))
-
-
-@pytest.mark.parametrize("left_out", [{"teacher_share": 0.0}, {"sandwich": False}, {"growing": False}])
-def test_a_rule_that_is_left_out_changes_the_weights(left_out, tmp_path):
-    whole = trained(tmp_path / "a", shared.Recipe(1, 32, random_networks=1))
-    assert not same(whole, trained(tmp_path / "b", shared.Recipe(1, 32, random_networks=1, **left_out)))
-
-
-def test_without_the_sandwich_nobody_teaches(tmp_path):
-    told = [trained(tmp_path / str(share), shared.Recipe(1, 32, sandwich=False, teacher_share=share)) for share in (0.0, 0.9)]
-    assert same(*told)
 
 
 def test_shared_statistics_hold_every_network_and_re_calibration_is_worth_it():

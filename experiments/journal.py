@@ -1,4 +1,4 @@
-"""Results of the experiment, a JSON line each, on the disk before the next one is begun."""
+"""Results of an experiment, a JSON line each, on the disk before the next one is begun."""
 
 import json
 import os
