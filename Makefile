@@ -40,7 +40,7 @@ demo: $(INSTALLED) ## search networks for a Jetson Nano within 20 ms on the embe
 	$(BIN)/python -m nas.search --device jetson-nano --budget 20ms $(ARGS)
 
 test: $(INSTALLED_DEV) ## run the tests that are fast
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-all: $(INSTALLED_DEV) ## run all tests: whole searches, killed workers, a two-node cluster
 	$(BIN)/python -m pytest --hypothesis-profile default $(PYTEST_ARGS)

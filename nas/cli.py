@@ -56,32 +56,18 @@ def publish_devices(comparison: "Comparison", folder: Path, as_json: bool) -> No
     output.print(f"Report: {folder / 'report.html'}   Each device: {folder}/NAME", markup=False, highlight=False, soft_wrap=True)
 
 
-def publish_table(result: "TabularResult", folder: Path, as_json: bool) -> None:
-    """Shows the front that a search in a table found, or its `front.json`, on standard output."""
+def publish_found(result: "ScoredResult | TabularResult", folder: Path, as_json: bool) -> None:
+    """Writes the report of a search alone into `folder`, and shows the front it found, or its `front.json`, on standard output."""
+    from nas import report
+    from nas.run_folder import RunFolder
+
+    found = result.found(RunFolder(folder))
+    report.write_found(found, folder)
     if as_json:
         typer.echo(json.dumps(result.json(), indent=2))
         return
-    from rich.table import Table
-
-    from nas.core.units import format_latency
-
-    table = Table("latency", "accuracy", *(gene.name for gene in result.table.genes))
-    for record in result.front():
-        row = result.table.row(record.architecture)
-        figures = format_latency(record.latency.ms), f"{result.table.accuracy[row]:g}"
-        table.add_row(*figures, *(str(value) for value in result.table.describe(row).values()))
-    output.print(table)
-    output.print(f"{len(result.evaluated)} of {result.feasible:,} rows within {result.budget} evaluated. Front: {folder / 'front.json'}")
-
-
-def publish_scored(result: "ScoredResult", as_json: bool) -> None:
-    """Shows the front that a search without images found, or its `front.json`, on standard output."""
-    if as_json:
-        typer.echo(json.dumps(result.json(), indent=2))
-        return
-    output.print(result.table())
-    kind = "a prediction, not a measurement" if result.score.is_accuracy else "no accuracy: it only compares networks of this space"
-    output.print(f"The {result.score.quantity} is {kind}.", markup=False, highlight=False, soft_wrap=True)
+    output.print(report.found_table(found))
+    output.print(f"Report: {folder / 'report.html'}   Front: {folder / 'front.json'}", markup=False, highlight=False, soft_wrap=True)
 
 
 def run(app: typer.Typer) -> None:

@@ -5,8 +5,8 @@ for each that it proposes.
 """
 
 import itertools
-from collections.abc import Callable, Container, Mapping
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,14 @@ from latency_models.extremes import fastest, greatest, least, slowest
 from latency_models.pricing import GeneTable, PriceTable, canonical, sample
 from nas import footprint
 from nas.core import objectives as core_objectives
+from nas.core import survey as core_survey
 from nas.core.budget import METRICS, Budget
 from nas.core.errors import ObjectivesError
 from nas.core.landscape import Floats, Genes, Landscape, Mask, Prices
 from nas.core.latency import LatencyModel
 from nas.core.objectives import Objectives
 from nas.core.space import SearchSpace
-from nas.core.units import format_energy, format_latency, format_macs, format_size
+from nas.core.survey import Range, Survey
 from search_spaces.blocks import block_macs
 
 ENUMERATED = 20_000
@@ -143,66 +144,22 @@ DRAWS = 20_000
 """Architectures at random from which medians and shares are estimated."""
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Smallest, median and largest value of a metric over a space; the median, and of a survey all, of architectures drawn at random."""
-
-    least: float
-    median: float
-    most: float
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What a space costs on a device, in the units of limits, before anything is trained.
-
-    `share` of the architectures drawn at random are within the budget, `shares` within each of its limits; `binding` is
-    the limit that the fewest are within.
-    """
-
-    ranges: Mapping[str, Range]
-    share: float
-    shares: Mapping[str, float]
-    binding: str
-    draws: int
-
-
 def survey(costs: CostTable, budget: Budget, seed: int = 0) -> Survey:
-    """Medians and shares of `DRAWS` architectures drawn at random, and least and most among these; see `nas.feasibility` for exact ones."""
+    """What `DRAWS` architectures drawn at random cost, least and most among these included; see `exact_survey` for those of all."""
     genes = sample(costs.space, DRAWS, np.random.default_rng(seed)).astype(np.int32)
-    bounds = costs.bounds(genes, METRICS)
-    ranges = {metric: Range(float(found.min()), float(np.median(found)), float(found.max())) for metric, found in bounds.items()}
-    within = {metric: bounds[metric] <= limit for metric, limit in budget.limits.items() if metric in bounds}
-    shares = {metric: float(mask.mean()) for metric, mask in within.items()}
-    share = float(np.logical_and.reduce(list(within.values())).mean())
-    return Survey(ranges, share, shares, min(shares, key=lambda metric: shares[metric]), DRAWS)
+    return core_survey.of(costs.bounds(genes, METRICS), budget, whole=False)
 
 
-_WORDS: Mapping[str, tuple[str, Callable[[float], str]]] = {
-    "latency": ("latency (upper bound)", format_latency),
-    "size": ("model file", format_size),
-    "memory": ("memory", format_size),
-    "energy": ("energy (upper bound)", format_energy),
-    "macs": ("operations", format_macs),
-}
+def exact_survey(costs: CostTable, model: LatencyModel, budget: Budget, in_channels: int, classes: int) -> Survey:
+    """The same with the least and the most of all architectures (`latency_models.extremes`); medians and shares are of random ones."""
+    found, ends = survey(costs, budget), _ends(costs, model, in_channels, classes)
+    return replace(found, ranges={metric: Range(ends[metric][0], one.median, ends[metric][1]) for metric, one in found.ranges.items()})
 
 
 def overview(costs: CostTable, model: LatencyModel, budget: Budget, in_channels: int, classes: int) -> tuple[str, ...]:
-    """Lines that say before anything is trained what a space costs on a device and how much of it is within the budget.
-
-    Least and most are exact (`latency_models.extremes`), medians and shares are of architectures drawn at random.
-    """
-    found = survey(costs, budget)
-    ends = _ends(costs, model, in_channels, classes)
-    said = [f"{costs.space.name} on {model.target.device}, {costs.space.size:,} networks, from the least to the median to the most:"]
-    for metric, middle in found.ranges.items():
-        name, text = _WORDS[metric]
-        low, high = ends[metric]
-        said.append(f"  {name}: {text(low)}, {text(middle.median)}, {text(high)}")
-    several = len(found.shares) > 1 and found.shares[found.binding] < 1.0
-    binds = f"; what binds most is the limit of {budget.say(found.binding)} ({_share(found.shares[found.binding])})" if several else ""
-    said.append(f"  within {budget}: {_share(found.share)} of {found.draws:,} networks drawn at random{binds}")
-    return tuple(said)
+    """Lines that say before anything is trained what a space costs on a device and how much of it is within the budget."""
+    found = exact_survey(costs, model, budget, in_channels, classes)
+    return core_survey.lines(f"{costs.space.name} on {model.target.device}, {costs.space.size:,} networks", found, budget)
 
 
 def _ends(costs: CostTable, model: LatencyModel, in_channels: int, classes: int) -> dict[str, tuple[float, float]]:
@@ -223,7 +180,3 @@ def _ends(costs: CostTable, model: LatencyModel, in_channels: int, classes: int)
     if costs.power_w is not None:
         found["energy"] = (costs.power_w * quick, costs.power_w * slow)
     return found
-
-
-def _share(share: float) -> str:
-    return f"{share:.1%}" if share >= 0.001 or share == 0.0 else "less than 0.1%"

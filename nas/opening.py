@@ -1,30 +1,66 @@
 """The study of a problem in its run folder: the one place where a `SearchStudy` is made of a `Problem`."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from nas.core.errors import StudyError
 from nas.display import Display
-from nas.problem import Problem
 from nas.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from nas.core.architecture import Architecture
+    from nas.core.budget import Budget, Costs
     from nas.core.evaluation import Evaluation
-    from nas.core.landscape import Landscape
+    from nas.core.landscape import Landscape, Space
+    from nas.core.objectives import Objectives
     from nas.live_copy import LiveCopy
     from nas.records import Record
+    from nas.settings import RunSettings
     from nas.study import SearchStudy
 
 
+class Searchable(Protocol):
+    """What a study needs of a problem: `nas.problem.Problem` has it, and so has a search in a table."""
+
+    @property
+    def settings(self) -> "RunSettings":
+        """What the run was told."""
+
+    @property
+    def searched(self) -> "Space":
+        """What architectures are of."""
+
+    @property
+    def budget(self) -> "Budget":
+        """The limits."""
+
+    @property
+    def objectives(self) -> "Objectives":
+        """What is to be bettered."""
+
+    @property
+    def price_list(self) -> str:
+        """Tells prices apart that differ in a few architectures alone."""
+
+    def price(self, architecture: "Architecture") -> "Costs":
+        """What an architecture costs."""
+
+    def macs(self, architecture: "Architecture") -> int:
+        """Its multiply-accumulates."""
+
+    def landscape(self) -> "Landscape":
+        """All of them as strategies see them."""
+
+
 def open_study(
-    problem: Problem,
+    problem: Searchable,
     folder: RunFolder,
     trials: int | None = None,
     known: "Iterable[tuple[Architecture, Evaluation]]" = (),
     first: "Iterable[Architecture]" = (),
     live: "LiveCopy | None" = None,
     landscape: "Landscape | None" = None,
+    answers: int | None = None,
 ) -> "SearchStudy":
     """The study of `problem` in `folder`, which the caller has claimed, to go on until it has `trials` evaluations of its own.
 
@@ -53,10 +89,11 @@ def open_study(
         known=known,
         first=first,
         live=live,
+        answers=answers,
     )
 
 
-def answered(problem: Problem, folder: RunFolder) -> "list[Record]":
+def answered(problem: Searchable, folder: RunFolder) -> "list[Record]":
     """What the study in `folder` holds, for reading.
 
     Raises:
@@ -73,6 +110,18 @@ def answered(problem: Problem, folder: RunFolder) -> "list[Record]":
             f"{', '.join(f'{metric} {limit:g}' for metric, limit in asked['budget'].items())}): give its command again"
         )
     return records(study)
+
+
+def judged(problem: Searchable, folder: RunFolder) -> "list[Record]":
+    """The same where there must be an answer.
+
+    Raises:
+        StudyError: as in `answered`, or nothing within the budget is evaluated yet.
+    """
+    found = answered(problem, folder)
+    if not any(record.eligible for record in found):
+        raise StudyError(f"the run in {folder.path} has evaluated nothing within {problem.budget} yet: give its command again")
+    return found
 
 
 def live_copy(url: str, folder: RunFolder, display: Display) -> "LiveCopy | None":

@@ -19,6 +19,7 @@ from nas.core.latency import Interval, LatencyModel, estimate
 from nas.core.network import NetworkSpec
 from nas.core.objectives import Objectives
 from nas.core.space import SearchSpace
+from nas.core.survey import Survey
 from nas.joint_landscape import JointPrices
 from nas.joint_space import JointSpace
 from nas.settings import RunSettings
@@ -131,6 +132,10 @@ class Problem:
         if self.joint:
             return self.joint.overview(self.budget, self.channels, self.classes)
         return landscapes.overview(self._costs(), self.model, self.budget, self.channels, self.classes)
+
+    def survey(self) -> Survey:
+        """The same as a value; not where precision and pruning are genes."""
+        return landscapes.exact_survey(self._costs(), self.model, self.budget, self.channels, self.classes)
 
     def macs(self, architecture: Architecture) -> int:
         """Multiply-accumulates of `architecture`."""

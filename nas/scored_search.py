@@ -7,20 +7,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nas import accuracy, executors, warm_start
+from nas.conclusion import environment
 from nas.core.errors import StudyError
 from nas.core.objectives import KEYS
-from nas.core.units import format_latency
+from nas.core.search_result import Judged, SearchResult
 from nas.display import Display
-from nas.opening import live_copy, open_study
+from nas.opening import judged, live_copy, open_study
 from nas.pipeline import Execution
 from nas.problem import Problem, ask, named
 from nas.run_folder import RunFolder
 from nas.settings import RunSettings
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from nas.records import Record
 
 CHANNELS, CLASSES = 3, 1000
@@ -39,16 +40,8 @@ def search(settings: RunSettings, execution: Execution, path: Path, display: Dis
         InfeasibleBudgetError: no network is within the budget.
         StudyError: the folder holds another run.
     """
-    score = accuracy.load(settings.accuracy)
     executors.require(execution.executor)
-    question = ask(settings)
-    if question.joint:
-        raise StudyError(
-            f"--accuracy {settings.accuracy} says nothing of precision and pruning: "
-            f"give one --precision and no --keep, or judge by supernet"
-        )
-    space = score.of_space(question.space)
-    problem = replace(question, space=space).about(CHANNELS, CLASSES)
+    problem, score = _problem(settings)
     warm = warm_start.read(settings, problem.space.key, {"channels": CHANNELS, "classes": CLASSES}, path)
     for line in (*problem.overview(), *problem.findings, *filter(None, (warm.said,))):
         display.say(line)
@@ -63,6 +56,29 @@ def search(settings: RunSettings, execution: Execution, path: Path, display: Dis
         result = ScoredResult(problem, score, records)
         folder.save(folder.path / RESULT, result.json())
     return result
+
+
+def conclude_again(path: Path) -> "ScoredResult":
+    """What the run in `path` found, from its files alone.
+
+    Raises:
+        StudyError: nothing is evaluated yet.
+    """
+    folder = RunFolder(path)
+    problem, score = _problem(RunSettings.read(folder.settings))
+    return ScoredResult(problem, score, tuple(judged(problem, folder)))
+
+
+def _problem(settings: RunSettings) -> tuple[Problem, accuracy.Score]:
+    """What is asked, of the part of the space that the score knows, and the score."""
+    score = accuracy.load(settings.accuracy)
+    question = ask(settings)
+    if question.joint:
+        raise StudyError(
+            f"--accuracy {settings.accuracy} says nothing of precision and pruning: "
+            f"give one --precision and no --keep, or judge by supernet"
+        )
+    return replace(question, space=score.of_space(question.space)).about(CHANNELS, CLASSES), score
 
 
 def _explore(
@@ -124,17 +140,55 @@ class ScoredResult:
             "front": found,
         }
 
-    def table(self) -> "Table":
-        """The front for a terminal; what the architectures are made of is in `front.json`."""
-        from rich.table import Table
-
-        table = Table("latency", "at most", self.score.quantity, "MACs", "architecture")
+    def found(self, folder: RunFolder) -> SearchResult:
+        """Everything that the report of the run in `folder` shows."""
+        problem, settings, score = self.problem, self.problem.settings, self.score
+        known = {record.architecture: self._judged(record) for record in self.records if record.evaluation}
+        front = []
         for record in self.front():
-            interval = record.latency
-            latency = format_latency(interval.ms), format_latency(interval.high_ms)
-            figures = self.score.text(record.accuracy), f"{record.macs / 1e6:.1f} M", record.architecture.id
-            table.add_row(*latency, *figures)
-        return table
+            one = known[record.architecture]
+            bounds = score.bounds(problem.network(record.architecture)) if score.bounds else None
+            front.append(replace(one, bounds=bounds))
+        target, form = problem.model.target, f"{problem.channels} channels and {problem.classes} classes"
+        kind = "a prediction, not a measurement" if score.is_accuracy else "no accuracy: it only compares networks of this space"
+        return SearchResult(
+            name=folder.path.resolve().name,
+            title=f"Networks for {problem.device.title}",
+            lead=f"A search in {problem.space.name} ({problem.space.size:,} networks), priced for {target}, for images of {form}. "
+            f"Networks were judged by their {score.quantity}; nothing was trained or exported.",
+            space=problem.space.key,
+            quantity=score.quantity,
+            share=score.is_accuracy,
+            origin=problem.model.origin,
+            budget=problem.budget,
+            objectives=problem.objectives,
+            strategy=settings.strategy,
+            trials=settings.trials,
+            seed=settings.seed,
+            genes=(),
+            judged=tuple(known.values()),
+            front=tuple(front),
+            best=max(front, key=lambda one: one.worth, default=None),
+            corner=self._corner(),
+            truth=None,
+            survey=problem.survey(),
+            remarks=problem.findings,
+            trust=(f"The {score.quantity} is {kind}.",),
+            seconds=folder.seconds(),
+            environment=environment(),
+            command=folder.load(folder.command, str),
+        )
+
+    def _corner(self) -> tuple[float, ...]:
+        """The least score that was found, and of each cost the limit, or the most that was found if that is less."""
+        eligible = [record for record in self.records if record.eligible]
+        costs = np.array([self.problem.objectives.of(record.costs) for record in eligible])
+        limits = [self.problem.budget.limits.get(name, np.inf) for name in self.problem.objectives.costs]
+        return (min(record.accuracy for record in eligible), *map(float, np.minimum(costs.max(axis=0), limits)))
+
+    def _judged(self, record: "Record") -> Judged:
+        name, made_of = record.architecture.id, self.problem.space.describe(record.architecture)
+        return Judged(name, (), made_of, record.accuracy, record.costs, record.within, record.learned)
 
     def _row(self, record: "Record") -> dict[str, Any]:
         assert record.evaluation is not None, "only scored candidates are on the front"

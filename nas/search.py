@@ -4,11 +4,11 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from nas.cli import epilog, messages, publish, publish_devices, publish_scored, run
+from nas.cli import epilog, messages, publish, publish_devices, publish_found, run
 from nas.core.units import parse_energy_mj, parse_latency_ms, parse_macs, parse_size_mb
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]})
@@ -115,6 +115,10 @@ def search(
         bool, typer.Option("--retrain", help="Train the supernet although the package brings one for the space and the images.")
     ] = False,
     epochs: Annotated[float | None, typer.Option(min=0.01, help="Passes over the training images for the supernet.")] = None,
+    augment: Annotated[
+        Literal["auto", "shift", "photo"],
+        typer.Option(help="Random changes: shift and mirror; crop, mirror, RandAugment; auto: that for photographs and 20 epochs or more."),
+    ] = "auto",
     fine_tune_epochs: Annotated[
         float | None, typer.Option(min=0.01, help="Passes over the training images for each pick; a quarter as many after pruning.")
     ] = None,
@@ -148,7 +152,7 @@ def search(
         typer.Option(min=1, help="Evaluations between rounds of timing on --target [default: a quarter of --trials].", show_default=False),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print pareto.json (of several devices devices.json) on standard output, and nothing else there.")
+        bool, typer.Option("--json", help="Print pareto.json (or devices.json, or front.json) on standard output, and nothing else there.")
     ] = False,
 ) -> None:
     """Finds small image networks that run within a latency budget on a device: searched, pruned, quantized, exported."""
@@ -165,7 +169,7 @@ def search(
     command = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
     if space.startswith("tabular:"):
         ignored = {"--device": device, "--weights": weights, "--retrain": retrain, "--epochs": epochs, "--target": target}
-        ignored |= {"--fine-tune-epochs": fine_tune_epochs, "--keep": keep}
+        ignored |= {"--fine-tune-epochs": fine_tune_epochs, "--keep": keep, "--augment": augment != "auto"}
         _search_table(
             {"space": space, "budget_ms": own["budget_ms"], **limits, **asked},
             {option for option, given in ignored.items() if given},
@@ -205,8 +209,8 @@ def search(
     )
     settings = settings.model_copy(
         update={
-            "supernet": settings.supernet.changed(epochs=epochs),
-            "fine_tuning": settings.fine_tuning.changed(epochs=fine_tune_epochs),
+            "supernet": settings.supernet.changed(epochs=epochs, augment=augment),
+            "fine_tuning": settings.fine_tuning.changed(epochs=fine_tune_epochs, augment=augment),
         }
     )
     folder = out or Path("runs") / _folder_name(each, keep)
@@ -222,12 +226,18 @@ def search(
 
         if useless := [
             name
-            for name, given in (("--weights", weights), ("--retrain", retrain), ("--epochs", epochs), ("--data", data != "embedded"))
+            for name, given in (
+                ("--weights", weights),
+                ("--retrain", retrain),
+                ("--epochs", epochs),
+                ("--data", data != "embedded"),
+                ("--augment", augment != "auto"),
+            )
             if given
         ]:
             raise typer.BadParameter(f"--accuracy {accuracy} trains nothing and reads no images: leave out {', '.join(useless)}")
         folder = out or folder.with_name(f"{folder.name}-{accuracy}")
-        publish_scored(scored_search.search(settings, execution, folder, Terminal(messages)), as_json)
+        publish_found(scored_search.search(settings, execution, folder, Terminal(messages)), folder, as_json)
         return
     result = pipeline.search(settings, execution, folder, Terminal(messages))
     publish(result, folder, as_json)
@@ -298,7 +308,6 @@ def _search_table(
 ) -> None:
     """The same for a table: nothing is trained, picked or exported."""
     from nas import tabular_search
-    from nas.cli import publish_table
     from nas.display import Terminal
     from nas.settings import RunSettings
 
@@ -306,7 +315,7 @@ def _search_table(
         raise typer.BadParameter(f"a table has its accuracies and latencies in it: leave out {', '.join(sorted(useless))}")
     settings = RunSettings(device=tabular_search.DEVICE, **asked)
     folder = out or Path("runs") / f"{Path(settings.space).stem.removeprefix(tabular_search.PREFIX)}-{settings.budget_ms:g}ms"
-    publish_table(tabular_search.search(settings, fresh, folder, command, Terminal(messages), dashboard), folder, as_json)
+    publish_found(tabular_search.search(settings, fresh, folder, command, Terminal(messages), dashboard), folder, as_json)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ import json
 
 import pytest
 
-from nas import scored_search
+from nas import report, scored_search
 from nas.core.errors import InfeasibleBudgetError, SpaceError, StudyError, UnknownNameError
 from nas.display import Silent
 from nas.pipeline import Execution
+from nas.run_folder import RunFolder
 from nas.settings import RunSettings
+from tests.report.test_html import Page
 
 SETTINGS = RunSettings(device="pixel-1", budget_ms=80.0, space="mobilenet_v3", accuracy="imagenet", trials=5)
 
@@ -31,6 +33,10 @@ def test_it_finds_a_front_and_goes_on_where_it_stopped(tmp_path):
     assert again["evaluations"] == 6
     once = search(tmp_path / "other", trials=6).json()
     assert [row["genes"] for row in again["front"]] == [row["genes"] for row in once["front"]]
+    told = scored_search.conclude_again(tmp_path / "run").found(RunFolder(tmp_path / "run"))
+    assert [one.name for one in told.front] == [row["id"] for row in again["front"]] and told.best.worth == again["best"]["score"]
+    assert all(one.bounds == (row["score_low"], row["score_high"]) for one, row in zip(told.front, again["front"], strict=True))
+    assert told.progress()[-1] == (6, 1.0) and told.truth is None and told.origin == "calibrated"
 
 
 @pytest.mark.slow
@@ -39,10 +45,13 @@ def test_a_score_that_is_no_accuracy_is_not_shown_as_one(tmp_path):
 
     found = search(tmp_path / "run", device="jetson-nano", budget_ms=1000.0, space="mobile_shuffle_32", accuracy="synflow", trials=2)
     assert not found.json()["is_accuracy"] and "score_low" not in found.json()["best"]
+    told = found.found(RunFolder(tmp_path / "run"))
     console = Console(record=True, width=120)
-    console.print(found.table())
+    console.print(report.found_table(told))
     shown = console.export_text()
     assert "SynFlow score" in shown and "%" not in shown
+    page = Page(report.search_html(told)).text
+    assert "SynFlow score is no accuracy" in page and "Accuracy" not in page
 
 
 @pytest.mark.parametrize(

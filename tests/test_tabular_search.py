@@ -13,7 +13,9 @@ from nas.core.errors import DataError, ObjectivesError, StudyError, UnknownNameE
 from nas.core.pareto import hypervolume, non_dominated
 from nas.display import Silent
 from nas.pipeline import conclude_again
+from nas.run_folder import RunFolder
 from nas.settings import RunSettings
+from nas.tabular_search import conclude_again as conclude
 from nas.tabular_search import search
 from tests.strategies.problems import write_table
 
@@ -63,7 +65,7 @@ def test_an_impossible_budget_exits_with_3_and_the_fastest_row(path, tmp_path):
     [
         (("--device", "jetson-nano"), "leave out --device"),
         (("--strategy", "nsga9"), "did you mean 'nsga"),
-        (("--max-memory", "1MB"), "cannot be searched with a memory limit"),
+        (("--max-memory", "1MB"), "cannot be searched with a limit on memory"),
     ],
 )
 def test_what_a_table_cannot_be_asked_is_refused(path, tmp_path, wrong, said):
@@ -80,7 +82,7 @@ def test_it_needs_no_torch(path, tmp_path):
     code = (
         "import sys; from nas.search import app; "
         f"app(['--space', 'tabular:{path}', '--budget', '4ms', '--trials', '14', '--out', '{tmp_path / 'run'}'], standalone_mode=False); "
-        "print(sorted({'torch', 'onnx', 'ray', 'plotly'} & set(sys.modules)))"
+        "print(sorted({'torch', 'onnx', 'ray'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
@@ -148,7 +150,7 @@ def test_other_budgets_objectives_and_strategies_evaluate_nothing_again(path, tm
     ):
         result = search(settings(path, **asked), False, folder, "", Silent())
         assert len(looked_up) == len(set(looked_up)), "something was evaluated twice"
-        own = [one for one in looked_up if result.budget.holds(table.costs(one))]
+        own = [one for one in looked_up if result.problem.budget.holds(table.costs(one))]
         found = result.json()
         assert {record.architecture for record in result.evaluated} == set(own) and found["evaluations"] == len(own)
         assert found["objectives"] == asked.get("objectives", "accuracy,latency").split(",")
@@ -181,7 +183,7 @@ def test_with_three_objectives_front_and_hypervolume_are_of_three(path, tmp_path
         ({"objectives": "accuracy,speed"}, UnknownNameError, "no objective is named 'speed'"),
         ({"objectives": "latency,size"}, ObjectivesError, "give accuracy and at least one of"),
         ({"objectives": "accuracy,energy"}, DataError, "no column for energy"),
-        ({"max_macs": 1e6}, DataError, "cannot be searched with a macs limit"),
+        ({"max_macs": 1e6}, DataError, "cannot be searched with a limit on macs"),
         ({"warm_start": "/no/such/run"}, StudyError, "holds no run"),
     ],
 )
@@ -218,7 +220,73 @@ def test_it_can_be_watched(path, tmp_path, instant_disk):
     assert len(optuna.load_study(study_name="run", storage=url).trials) == 5
 
 
-def test_it_has_an_answer_and_no_report(path, tmp_path, instant_disk):
+def test_models_are_not_looked_for(path, tmp_path, instant_disk):
     search(settings(path, trials=5), False, tmp_path / "run", "", Silent())
     with pytest.raises(StudyError, match=r"holds a search in a table, .* its answer is .*front\.json"):
         conclude_again(tmp_path / "run")
+
+
+class Said(Silent):
+    """Keeps what it was told."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, sentence):
+        self.lines.append(sentence)
+
+
+def test_what_the_table_costs_is_said_before_it_is_searched(path, tmp_path, instant_disk):
+    table, display = tabular.read(path), Said()
+    result = search(settings(path, max_size_mb=4.5, trials=5), False, tmp_path / "run", "", display)
+    title, latency, size, last = display.lines
+    assert title.startswith(f"small.csv, {table.size} rows of 5 genes")
+    ends = (table.latency_ms.min(), np.median(table.latency_ms), table.latency_ms.max())
+    assert latency == f"  latency: {', '.join(f'{one:.2f} ms' for one in ends)}" and size.startswith("  model file: ")
+    within = (table.latency_ms <= 4.0) & (table.size_mb <= 4.5)
+    assert f"{within.mean():.1%} of all {table.size}; what binds most is the limit of 4.50 MB on disk" in last
+    found = result.found(RunFolder(tmp_path / "run"))
+    assert found.survey.share == within.mean() and found.survey.binding == "size" and found.remarks == ()
+    search(settings(path, 100.0, trials=5), False, tmp_path / "loose", "", loose := Said())
+    assert "The budget of 100.00 ms limits nothing: every row" in loose.lines[-1]
+
+
+def test_the_report_knows_the_true_front_and_how_much_of_it_was_reached(path, tmp_path, instant_disk):
+    table = tabular.read(path)
+    result = search(settings(path, trials=10), False, tmp_path / "run", "the command", Silent())
+    found = result.found(RunFolder(tmp_path / "run"))
+    fits = table.latency_ms <= 4.0
+    figures = np.column_stack([-table.accuracy, table.latency_ms])[fits]
+    truth = sorted((-accuracy, ms) for accuracy, ms in figures[non_dominated(figures)])
+    assert found.truth.front == tuple(truth) and found.truth.best == table.accuracy[fits].max() and found.truth.within == fits.sum()
+    whole = hypervolume(figures, (-table.accuracy.min(), 4.0))
+    assert found.reached() == pytest.approx(result.json()["hypervolume"] / whole) and found.progress()[-1][0] == 10
+    told = result.json()
+    assert [one.name for one in found.front] == [f"line {row['line']}" for row in told["front"]]
+    assert found.best.worth == told["best"]["accuracy"] and found.command == "the command"
+    everything = search(settings(path, trials=1000), False, tmp_path / "all", "", Silent()).found(RunFolder(tmp_path / "all"))
+    assert everything.reached() == pytest.approx(1.0) and {one.worth for one in everything.front} == {worth for worth, _ in truth}
+
+
+def test_a_report_is_written_and_written_again_from_the_folder_alone(path, tmp_path):
+    copy, run = tmp_path / "table.csv", tmp_path / "run"
+    copy.write_text(path.read_text())
+    asked = ("--space", f"tabular:{copy}", "--budget", "4ms", "--trials", 12, "--strategy", "random", "--out", run)
+    shown = command(*asked).stdout
+    assert "best of 12 evaluated within the budget" in shown and "report.html" in shown
+    page, told = (run / "report.html").read_text(), (run / "front.json").read_text()
+    (run / "report.html").unlink()
+    again = [sys.executable, "-m", "nas.report", str(run)]
+    printed = subprocess.run([*again, "--json"], capture_output=True, text=True, timeout=120, check=True).stdout
+    assert (run / "report.html").read_text() == page and json.loads(printed) == json.loads(told)
+    copy.write_text(path.read_text() + "2,3,1,2,9,99,1,1\n")
+    done = subprocess.run(again, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2 and "put the table of then in its place" in " ".join(done.stderr.split())
+
+
+def test_a_search_that_has_evaluated_nothing_has_no_report(path, tmp_path, instant_disk, monkeypatch):
+    monkeypatch.setattr(tabular.Table, "evaluation", lambda self, one: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        search(settings(path, trials=5), False, tmp_path / "run", "", Silent())
+    with pytest.raises(StudyError, match=r"has evaluated nothing within 4\.00 ms yet"):
+        conclude(tmp_path / "run")

@@ -6,17 +6,22 @@ budgets what the best network found within each lacks to the true best after 200
 
 Every run that is done is kept, so the same command goes on, and another one adds to it:
 
-    python experiments/benchmarks/search_quality.py --data nas_bench_macro_cifar10.csv
+    python experiments/benchmarks/search_quality.py --data nas_bench_macro_cifar10.csv --jobs 4
     python experiments/benchmarks/search_quality.py --data ... --problems deceptive --strategies predictor_guided "optuna tpe" --seeds 5
     python experiments/benchmarks/search_quality.py --data ... --part budgets --seeds 5
+    python experiments/benchmarks/search_quality.py --data ... --seeds 0    # the tables and the plots again
 """
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,7 @@ import optuna
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from experiments.benchmarks import search_quality_plot
 from experiments.benchmarks.other_searches import OTHERS, distinct, ofa_evolution, true_accuracy
 from experiments.benchmarks.search_problems import LOOSE, Problem, deceptive, macro, noisy
 from nas import strategies
@@ -171,30 +177,54 @@ def show(summary: dict[str, Any]) -> None:
             )
 
 
-def plot(summary: dict[str, Any], path: Path) -> None:
-    """Medians with quartiles over evaluations, a panel a problem, as one HTML page."""
-    import plotly.graph_objects as go
-    from plotly.subplots import make_subplots
+@cache
+def problem_of(name: str, data: Path, device: str) -> Problem:
+    """The problem of that name, made once in each process."""
+    return {"nas-bench-macro": lambda: macro(data, device), "deceptive": deceptive, "noisy": noisy}[name]()
 
-    problems = list(summary["front"])
-    figure = make_subplots(rows=1, cols=len(problems), subplot_titles=problems)
-    for column, problem in enumerate(problems, start=1):
-        for name, found in summary["front"][problem].items():
-            points = [int(point) for point in found["shares"]]
-            low, middle, high = np.array(list(found["shares"].values())).T
-            line = {"width": 4 if name == "predictor_guided" else 1.5, "dash": "dot" if name in OTHERS else "solid"}
-            error = {"type": "data", "symmetric": False, "array": high - middle, "arrayminus": middle - low}
-            figure.add_trace(
-                go.Scatter(x=points, y=middle, name=name, line=line, error_y=error, legendgroup=name, showlegend=column == 1), 1, column
-            )
-    figure.update_xaxes(title_text="evaluations", type="log", tickvals=POINTS)
-    figure.update_yaxes(title_text="share of the front's hypervolume", col=1)
-    figure.update_layout(width=480 * len(problems), height=520, template="plotly_white")
-    atomic_write(path, figure.to_html(include_plotlyjs="cdn"))
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one search on one problem: all that a process needs to know."""
+
+    part: str
+    problem: str
+    name: str
+    seed: int
+    count: int
+    data: Path
+    device: str
+
+    @property
+    def key(self) -> str:
+        """Its name in the result file."""
+        return f"{self.part}/{self.problem}/{self.name}/{self.seed}"
+
+    def __call__(self) -> dict[str, Any]:
+        """Does it."""
+        solved = problem_of(self.problem, self.data, self.device)
+        return run_front(solved, self.name, self.seed, self.count) if self.part == "front" else run_budgets(solved, self.name, self.seed)
+
+
+def do(runs: list[Run], jobs: int, results: Results) -> None:
+    """Does the runs in so many processes; this one alone writes, a run as soon as it is done."""
+    if jobs == 1:
+        for run in runs:
+            results.add(run.key, run(), run.count)
+        return
+    os.environ["OMP_NUM_THREADS"] = "1"  # read by the processes that begin from here on
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        begun = {pool.submit(run): run for run in runs}
+        try:
+            for done in as_completed(begun):
+                results.add(begun[done].key, done.result(), begun[done].count)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def main() -> None:
-    """Does the runs that are asked for and not there yet, prints the tables and writes `experiments/results/search_quality.json`."""
+    """Does the runs that are asked for and not there yet, prints the tables, and writes the result file with its plots."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="nas_bench_macro_cifar10.csv")
     parser.add_argument("--device", default="jetson-nano", help="whose latencies NAS-Bench-Macro gets")
@@ -203,29 +233,25 @@ def main() -> None:
     parser.add_argument("--strategies", nargs="+", default=[*(name for name in strategies.names() if name != "gp"), *OTHERS])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--evaluations", type=int, default=max(POINTS), help="of each run; fewer for those that take long (gp)")
-    parser.add_argument("--result", type=Path, default=RESULT)
+    parser.add_argument("--jobs", type=int, default=1, help="processes, each with runs of its own")
+    parser.add_argument("--result", type=Path, default=RESULT, help="the plot is written beside it, as .html and .png")
     given = parser.parse_args()
-    make = {"nas-bench-macro": cache(lambda: macro(given.data, given.device)), "deceptive": cache(deceptive), "noisy": cache(noisy)}
     results = Results(given.result)
-    for seed in range(given.seeds):
-        for problem, name in ((problem, name) for problem in given.problems for name in given.strategies):
-            key = f"{given.part}/{problem}/{name}/{seed}"
-            count = given.evaluations if given.part == "front" else SPENT
-            if results.missing(key, count):
-                solved = make[problem]()
-                found = run_front(solved, name, seed, count) if given.part == "front" else run_budgets(solved, name, seed)
-                results.add(key, found, count)
-    results.save(
-        " ".join(
-            [
-                "python",
-                "experiments/benchmarks/search_quality.py",
-                *(Path(word).name if word == str(given.data) else word for word in sys.argv[1:]),
-            ]
-        )
-    )
+    count = given.evaluations if given.part == "front" else SPENT
+    asked = [
+        Run(given.part, problem, name, seed, count, given.data, given.device)
+        for seed in range(given.seeds)
+        for problem in given.problems
+        for name in given.strategies
+    ]
+    missing = [run for run in asked if results.missing(run.key, count)]
+    do(missing, given.jobs, results)
+    if missing:
+        words = (Path(word).name if word == str(given.data) else word for word in sys.argv[1:])
+        results.save(" ".join(["python", "experiments/benchmarks/search_quality.py", *words]))
     show(results.summary())
-    plot(results.summary(), given.result.with_suffix(".html"))
+    search_quality_plot.page(results.summary()["front"], OTHERS, given.result.with_suffix(".html"))
+    search_quality_plot.picture(results.summary()["front"], OTHERS, given.result.with_suffix(".png"))
 
 
 if __name__ == "__main__":

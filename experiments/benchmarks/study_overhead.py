@@ -4,16 +4,20 @@ Ours (the journal of `nas.study`, with prices, budget and cache) beside Optuna's
 and in memory. Run on an idle machine:
 
     python experiments/benchmarks/study_overhead.py [--full] [--trials 100]
+    python experiments/benchmarks/study_overhead.py --memory [--full]    # of our own study, in a process for each number of trials
 """
 
 import argparse
 import json
 import random
+import resource
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import optuna
@@ -27,6 +31,7 @@ from nas import landscapes, strategies
 from nas.core.budget import Budget, Costs
 from nas.core.evaluation import Evaluation
 from nas.core.latency import estimate
+from nas.files import atomic_write
 from nas.study import SearchStudy
 from search_spaces import blocks
 
@@ -129,22 +134,55 @@ def measure(trials: int) -> dict[str, dict[str, float]]:
     }
 
 
-def main() -> None:
-    """Prints the table and writes `experiments/results/study_overhead.json`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="also 5,000 trials: about an hour, nearly all of it SQLite's")
-    parser.add_argument("--trials", type=int, action="append", help="numbers of trials instead of 100 and 1,000")
-    given = parser.parse_args()
-    counts = given.trials or ([100, 1000, 5000] if given.full else [100, 1000])
+def measure_times(counts: Iterable[int]) -> dict[str, dict[str, dict[str, float]]]:
+    """What `measure` says, by number of trials."""
     results = {}
-    print(f"{len(SPACE.genes)} parameters; milliseconds a trial: mean, and median of the last tenth")
     for trials in counts:
         results[str(trials)] = measure(trials)
         for name, found in results[str(trials)].items():
             print(f"{trials:>6} trials  {name:<16} {found['mean_ms']:8.2f} {found['last_tenth_ms']:8.2f}", flush=True)
-    RESULT.parent.mkdir(exist_ok=True)
+    return results
+
+
+OWN = "ours"
+"""The way whose memory is measured."""
+
+
+def memory_mb(trials: int) -> tuple[float, float]:
+    """Peak resident memory of this process in megabytes (10^6 bytes) after one trial, all libraries loaded, and after `trials`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        peaks = [resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6 for _ in WAYS[OWN](Path(scratch), trials)]
+    return peaks[0], peaks[-1]
+
+
+def measure_memory(counts: Iterable[int]) -> dict[str, dict[str, float]]:
+    """Megabytes by number of trials, each in a new process."""
+    found = {}
+    for trials in counts:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            first, last = pool.submit(memory_mb, trials).result()
+        found[str(trials)] = {"after_one_mb": round(first, 1), "peak_mb": round(last, 1)}
+        print(f"{trials:>6} trials  {first:8.1f} MB after the first, {last:8.1f} MB at the end", flush=True)
+    return found
+
+
+def main() -> None:
+    """Prints the table and writes it into `experiments/results/study_overhead.json`, whose other half stays."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="also 5,000 trials: about an hour, nearly all of it SQLite's")
+    parser.add_argument("--trials", type=int, action="append", help="numbers of trials instead of 100 and 1,000")
+    parser.add_argument("--memory", action="store_true", help="the memory that the default takes, instead of its time")
+    given = parser.parse_args()
+    counts = given.trials or ([100, 1000, 5000] if given.full else [100, 1000])
+    content = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     command = " ".join(["python", "experiments/benchmarks/study_overhead.py", *sys.argv[1:]])
-    RESULT.write_text(json.dumps({"command": command, "parameters": len(SPACE.genes), "trials": results}, indent=1) + "\n")
+    if given.memory:
+        content |= {"memory_command": command, "memory": measure_memory(counts)}
+    else:
+        print(f"{len(SPACE.genes)} parameters; milliseconds a trial: mean, and median of the last tenth")
+        content |= {"command": command, "parameters": len(SPACE.genes), "trials": measure_times(counts)}
+    RESULT.parent.mkdir(exist_ok=True)
+    atomic_write(RESULT, json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Accuracies looked up in a table that somebody trained already: a search without device, data or training.
 
-A CSV file: `accuracy` (any unit, more is better), `latency_ms`, optionally `size_mb`, `energy_mj` and `macs`, one row an
-architecture.
+A CSV file: `accuracy` (any unit, more is better), `latency_ms`, optionally `size_mb`, `energy_mj` and `macs`, a row an architecture.
 Every other column is a gene with as many options as it has distinct values; combinations without a row are no architectures.
 """
 
@@ -144,16 +143,17 @@ class Table:
         """
         overruns = []
         for metric, limit in budget.limits.items():
-            values = self._known.get(metric)
+            values = self.metrics.get(metric)
             if values is None:
-                raise DataError(f"{self.path} cannot be searched with a {metric} limit: it has no column for it ({self._columns()})")
+                raise DataError(f"{self.path} cannot be searched with a limit on {metric}: it has no column for it ({self._columns()})")
             overruns.append(values / limit - 1.0)
         return np.max(overruns, axis=0)
 
     @property
-    def _known(self) -> Mapping[str, Floats | None]:
-        """What the rows cost, by metric."""
-        return {"latency": self.latency_ms, "size": self.size_mb, "energy": self.energy_mj, "macs": self.macs}
+    def metrics(self) -> Mapping[str, Floats]:
+        """What the rows cost, (rows,) of each metric that there is a column for."""
+        columns = {"latency": self.latency_ms, "size": self.size_mb, "energy": self.energy_mj, "macs": self.macs}
+        return {metric: values for metric, values in columns.items() if values is not None}
 
     def figures(self, objectives: Objectives) -> Floats:
         """What is to be small of `objectives`, (rows, k).
@@ -161,7 +161,7 @@ class Table:
         Raises:
             DataError: one of them is nothing that the table has a column for.
         """
-        found = [self._known.get(name) for name in objectives.costs]
+        found = [self.metrics.get(name) for name in objectives.costs]
         missing = [name for name, values in zip(objectives.costs, found, strict=True) if values is None]
         if missing:
             raise DataError(
@@ -338,7 +338,8 @@ def _numbers(path: Path, frame: "pd.DataFrame", name: str) -> Floats:
     import pandas as pd
 
     _refuse_empty(path, name, frame[name].isna().to_numpy())
-    found = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64)
+    cells = frame[name].astype(str) if frame[name].dtype == bool else frame[name]  # True is not 1
+    found = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(found))
     if len(wrong):
         raise DataError(f"{path} has {str(frame[name].iloc[wrong[0]])!r} in column {name}, which is no finite number: {_lines(wrong)}")

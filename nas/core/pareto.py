@@ -23,12 +23,12 @@ def non_dominated(values: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     rows = np.asarray(values, dtype=np.float64)
     if np.isnan(rows).any():
         raise NasError("a Pareto front needs numbers, found NaN among the objective values")
-    keep = np.ones(len(rows), dtype=np.bool_)
-    for i, row in enumerate(rows):
-        no_worse = (rows <= row).all(axis=1)
-        better = no_worse & (rows < row).any(axis=1)
-        same_before = (rows[:i] == row).all(axis=1).any() if i else False
-        keep[i] = not better.any() and not same_before
+    keep = np.zeros(len(rows), dtype=np.bool_)
+    left = np.lexsort(rows.T[::-1]) if len(rows) else np.empty(0, dtype=np.intp)  # the first is dominated by none of the others
+    while len(left):
+        first = left[0]
+        keep[first] = True
+        left = left[(rows[left] < rows[first]).any(axis=1)]
     return keep
 
 
@@ -61,6 +61,23 @@ def hypervolume(values: npt.ArrayLike, reference: Sequence[float]) -> float:
     corner = np.asarray(reference, dtype=np.float64)
     rows = np.asarray(values, dtype=np.float64).reshape(-1, len(corner))
     return _volume(rows[(rows < corner).all(axis=1)], corner)
+
+
+def growth(values: npt.ArrayLike, reference: Sequence[float]) -> npt.NDArray[np.float64]:
+    """Volume that the first 1, 2, ... n rows dominate, (n,); `hypervolume` of all is the last.
+
+    Args:
+        values: (n, m), m at least 2.
+        reference: m values.
+    """
+    corner = np.asarray(reference, dtype=np.float64)
+    rows = np.asarray(values, dtype=np.float64).reshape(-1, len(corner))
+    gains, front = np.zeros(len(rows)), np.empty((0, len(corner)))
+    for place, row in enumerate(rows):
+        if (row < corner).all() and not (front <= row).all(axis=1).any():
+            gains[place] = float(np.prod(corner - row)) - hypervolume(np.maximum(front, row), reference)
+            front = np.vstack([front[(front < row).any(axis=1)], row])
+    return np.cumsum(gains)
 
 
 def _volume(rows: npt.NDArray[np.float64], corner: npt.NDArray[np.float64]) -> float:

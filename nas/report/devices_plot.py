@@ -8,13 +8,12 @@ from nas.core.result import CandidateResult, RunResult
 from nas.report import words
 from nas.report.choice import search_origin
 from nas.report.pareto_plot import left_edge, right_edge
-from nas.report.plot_style import CANDIDATE, GREY, Figure, axis, layout
+from nas.report.plot_style import BUDGET, CANDIDATE, GREY, Figure, axis, budget_marks, layout
 
 DEVICES = ("#3987c9", "#dd7f1e", "#1f9e74", "#a06bd8", "#cc5f9e", "#b0a02c")
 """Colours of the devices' fronts, in their order; the first again after the last."""
 
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up", "pentagon", "hexagon")
-_SINGLE = "#d1495b"
 
 
 def device_plots(comparison: Comparison) -> dict[str, Figure]:
@@ -47,16 +46,15 @@ def _panel(comparison: Comparison, name: str, fronts: dict[str, set[str]], accur
             trace |= {"mode": "lines+markers", "line": {"shape": "hv", "color": colour(number), "width": 2}}
         data.append(trace)
     single = [one for one in scored if one.id == comparison.single]
-    data.append(_dots(single, origin, "best single network", _SINGLE, "star", 15))
+    data.append(_dots(single, origin, "best single network", BUDGET, "star", 15))
     right = right_edge(result)
     budget_ms = result.budget.latency_ms
     look = layout(400) | {
         "xaxis": axis(f"latency on {escape(name)}, ms") | {"range": [left_edge(result, right), right]},
         "yaxis": axis("validation accuracy") | {"tickformat": ".0%", "range": list(accuracies)},
         "legend": {"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0, "itemsizing": "constant"},
-        "shapes": [_budget_line(budget_ms)] if budget_ms <= right else [],
-        "annotations": [_budget_label(budget_ms)] if budget_ms <= right else [],
         "hovermode": "closest",
+        **(budget_marks(budget_ms, f"budget {words.limit(budget_ms)}") if budget_ms <= right else {}),
     }
     look["margin"] = look["margin"] | {"t": 28}
     return {"data": [trace for trace in data if trace["x"]], "layout": look}
@@ -87,13 +85,3 @@ def _hover(candidate: CandidateResult, origin: str) -> str:
         f"{words.percent(candidate.accuracy or 0.0)} with shared weights{stopped}<br>"
         f"{words.milliseconds(candidate.latency_ms)}, {origin} ({spread})<br>{words.count(candidate.macs)} MACs"
     )
-
-
-def _budget_line(latency_ms: float) -> Figure:
-    line = {"color": _SINGLE, "width": 1.6, "dash": "dash"}
-    return {"type": "line", "xref": "x", "yref": "paper", "x0": latency_ms, "x1": latency_ms, "y0": 0, "y1": 1, "line": line}
-
-
-def _budget_label(latency_ms: float) -> Figure:
-    place = {"x": latency_ms, "y": 1, "xref": "x", "yref": "paper", "xanchor": "center", "yanchor": "bottom", "showarrow": False}
-    return place | {"text": f"budget {words.limit(latency_ms)}"}

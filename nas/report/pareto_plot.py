@@ -7,7 +7,7 @@ from nas.core.latency import LatencyEstimate
 from nas.core.result import CandidateResult, RunResult, Step
 from nas.report import words
 from nas.report.choice import Headline, candidate_origin, ranked
-from nas.report.plot_style import CANDIDATE, GREY, Figure, axis, layout, mark
+from nas.report.plot_style import CANDIDATE, GREY, Figure, axis, budget_marks, layout, mark
 
 
 def pareto_plot(result: RunResult) -> Figure:
@@ -33,9 +33,8 @@ def pareto_plot(result: RunResult) -> Figure:
         "yaxis": axis("validation accuracy") | {"tickformat": ".0%"},
         "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
         "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.06, "x": 0, "itemsizing": "constant"},
-        "shapes": [_budget_line(result.budget.latency_ms)] if drawn else [],
-        "annotations": [_budget_label(result)] if drawn else [],
         "hovermode": "closest",
+        **(budget_marks(result.budget.latency_ms, f"budget {words.limit(result.budget.latency_ms)}") if drawn else {}),
     }
     return {"data": [trace for trace in data if trace["x"]], "layout": look}
 
@@ -187,21 +186,3 @@ def _hover(candidate: CandidateResult, origin: str) -> str:
         f"<b>{escape(candidate.id)}</b>{'' if candidate.feasible else ', over budget'}<br>{accuracy}<br>"
         f"{words.milliseconds(candidate.latency_ms)}, {origin} ({spread})<br>{words.count(candidate.macs)} MACs<br><br>{layers}"
     )
-
-
-def _budget_line(latency_ms: float) -> Figure:
-    line = {"color": "#d1495b", "width": 1.6, "dash": "dash"}
-    return {"type": "line", "xref": "x", "yref": "paper", "x0": latency_ms, "x1": latency_ms, "y0": 0, "y1": 1, "line": line}
-
-
-def _budget_label(result: RunResult) -> Figure:
-    return {
-        "x": result.budget.latency_ms,
-        "y": 1,
-        "xref": "x",
-        "yref": "paper",
-        "xanchor": "center",
-        "yanchor": "bottom",
-        "showarrow": False,
-        "text": f"budget {words.limit(result.budget.latency_ms)}",
-    }

@@ -18,6 +18,7 @@ MARKS = {
 _OTHER_MARK = ("pentagon", "#cc5f9e")
 GREY = "#8b95a3"
 CANDIDATE = "#7c9cc4"
+BUDGET = "#d1495b"
 _FAMILY = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif"
 _HOVER = {"bgcolor": "#20262e", "bordercolor": "#20262e", "font": {"color": "#f2f4f7", "size": 13, "family": _FAMILY}, "align": "left"}
 _FONT = {"family": _FAMILY, "size": 13}
@@ -45,3 +46,11 @@ def layout(height: int) -> Figure:
 def axis(title: str) -> Figure:
     """An axis with its title."""
     return {"title": {"text": title, "standoff": 10}, "zeroline": False, "showline": True, "automargin": True}
+
+
+def budget_marks(limit: float, text: str) -> Figure:
+    """What a layout has of a limit on the horizontal axis: a dashed line, and `text` above it."""
+    line = {"color": BUDGET, "width": 1.6, "dash": "dash"}
+    place = {"x": limit, "y": 1, "xref": "x", "yref": "paper", "xanchor": "center", "yanchor": "bottom", "showarrow": False}
+    shape = {"type": "line", "xref": "x", "yref": "paper", "x0": limit, "x1": limit, "y0": 0, "y1": 1, "line": line}
+    return {"shapes": [shape], "annotations": [place | {"text": text}]}

@@ -13,6 +13,18 @@ ORIGINS = {
 }
 """What each of `nas.core.latency.ORIGINS` means, to follow "calibrated: "."""
 
+GIVEN = "read from a table that somebody else made; how it was found out is for the table to say"
+"""What the origin "given" means, that of figures which a table of evaluated architectures has."""
+
+METRICS = {
+    "latency": "latency of one image, ms",
+    "size": "model file, MB",
+    "memory": "memory, MB",
+    "energy": "energy of one image, mJ",
+    "macs": "multiply-accumulates",
+}
+"""What an axis says of each of `nas.core.budget.METRICS`."""
+
 VERSIONS = {
     "fp32": "full precision, fine-tuned",
     "pruned": "fp32 with its least useful channels removed",
@@ -100,6 +112,31 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def cost(metric: str, value: float) -> str:
+    """A value of one of `METRICS` with its unit: "18.4 ms", "12.4 M MACs"."""
+    units = {"latency": milliseconds, "size": size, "memory": size, "energy": energy}
+    return f"{count(round(value))} MACs" if metric == "macs" else units[metric](value)
+
+
+def worth(value: float, share: bool) -> str:
+    """An accuracy or a score: "75.31 %" where it is a share of images, else five digits as they are: "92.847"."""
+    return percent(value, 2) if share else f"{value:.5g}"
+
+
+def reached(share: float) -> str:
+    """A share that is not called whole unless it is: "97.31 %", "99.99 %", "100 %"."""
+    return "100 %" if share >= 1 - 1e-9 else f"{min(100 * share, 99.99):.2f} %"
+
+
+def folded(text: str, width: int = 72) -> str:
+    """`text`, a list between commas, with a line break of HTML wherever a line would be longer than `width`."""
+    lines = [""]
+    for part in text.split(", "):
+        fits = len(lines[-1]) + len(part) <= width
+        lines = [*lines[:-1], f"{lines[-1]}, {part}"] if lines[-1] and fits else [*lines, part]
+    return ",<br>".join(lines[1:])
 
 
 def points(after: float, before: float) -> str:

@@ -65,7 +65,7 @@ def test_codes_keep_their_zeros_and_columns_without_figures_may_be_missing(write
     table = tabular.read(write("code,accuracy,latency_ms\n007,1,1\n010,2,2\n7,3,3\n"))
     assert table.values == (("007", "010", "7"),)
     assert table.size_mb is None and table.energy_mj is None
-    with pytest.raises(DataError, match=r"cannot be searched with a size limit: .*there is: accuracy, latency_ms\)"):
+    with pytest.raises(DataError, match=r"cannot be searched with a limit on size: .*there is: accuracy, latency_ms\)"):
         table.landscape(Budget(5.0, 1.0))
 
 
@@ -133,6 +133,7 @@ WRONG = {
     "a,accuracy,latency_ms\nx,1,1\ny,nan,1\n": "has empty cells in column accuracy: line 3",
     "a,accuracy,latency_ms\n,1,1\ny,1,1\n": "has empty cells in column a: line 2",
     "a,accuracy,latency_ms\nx,high,1\n": "has 'high' in column accuracy, which is no finite number: line 2",
+    "a,accuracy,latency_ms\nx,True,1\ny,False,1\n": "has 'True' in column accuracy, which is no finite number: lines 2, 3",
     "a,accuracy,latency_ms\nx,inf,1\n": "has 'inf' in column accuracy, which is no finite number: line 2",
     "a,accuracy,latency_ms\nx,1,0\n": "has 0 in column latency_ms, which must be above zero: line 2",
     "a,accuracy,latency_ms,energy_mj\nx,1,1,-2\n": "has -2 in column energy_mj",

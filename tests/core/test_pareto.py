@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.core.errors import NasError
-from nas.core.pareto import hypervolume, non_dominated, spread
+from nas.core.pareto import growth, hypervolume, non_dominated, spread
 
 GRID = st.integers(0, 6).map(float)
 POINTS = st.lists(st.tuples(GRID, GRID), max_size=12)
@@ -79,3 +79,11 @@ def test_and_in_four(points):
 def test_hypervolume_of_nothing_is_zero():
     assert hypervolume([], (1.0, 1.0)) == 0.0
     assert hypervolume([(1.0, 0.0), (0.0, 1.0)], (1.0, 1.0)) == 0.0
+
+
+@given(st.lists(st.tuples(GRID, GRID, GRID), max_size=10))
+def test_growth_is_the_hypervolume_of_every_beginning(points):
+    wanted = [hypervolume(points[: number + 1], (5.0, 5.0, 5.0)) for number in range(len(points))]
+    assert growth(points, (5.0, 5.0, 5.0)).tolist() == wanted
+    flat = [point[:2] for point in points]
+    assert growth(flat, (5.0, 5.0)).tolist() == [hypervolume(flat[: number + 1], (5.0, 5.0)) for number in range(len(flat))]
