@@ -53,7 +53,8 @@ def train_resumably(
     augment = augmentation.deserved(settings.augment, data.train.images, settings.epochs)
     rates = settings.learning_rate, settings.weight_decay
     schedule = Schedule(settings.epochs, settings.batch_size, *rates, max_shift=settings.max_shift, augment=augment)
-    recipe = Recipe(settings.by_macs, settings.label_smoothing, settings.drop_path, uses_bf16(settings.precision))
+    bf16 = uses_bf16(settings.precision)
+    recipe = Recipe(settings.by_macs, settings.label_smoothing, settings.drop_path, bf16, settings.sandwich_every)
     changes = f"shift {settings.max_shift:g}" if augment == augmentation.SHIFT else augment
     belongs_to = _marks(supernet, data) | {
         "schedule": f"{schedule}, {settings.random_networks} random networks, seed {seed}",

@@ -41,6 +41,12 @@ def train(
     random_networks: Annotated[
         int | None, typer.Option(min=0, help="Sampled networks a step.", show_default="what nas.search does")
     ] = None,
+    sandwich_every: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Steps from one sandwich of largest and smallest to the next; 0: none.", show_default="what nas.search does"
+        ),
+    ] = None,
     batch_size: Annotated[
         int | None, typer.Option(min=8, help="Images a step, of all processes together.", show_default="what nas.search does")
     ] = None,
@@ -86,6 +92,7 @@ def train(
     settings = SupernetSettings().changed(
         epochs=epochs,
         random_networks=random_networks,
+        sandwich_every=sandwich_every,
         batch_size=batch_size,
         learning_rate=learning_rate,
         label_smoothing=label_smoothing,

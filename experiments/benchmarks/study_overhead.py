@@ -3,7 +3,9 @@
 Ours (the journal of `nas.study`, with prices, budget and cache) beside Optuna's NSGA-II alone on its own journal, on SQLite
 and in memory. Run on an idle machine:
 
-    python experiments/benchmarks/study_overhead.py [--full] [--trials 100]
+    python experiments/benchmarks/study_overhead.py
+    python experiments/benchmarks/study_overhead.py --trials 5000 --without "optuna, sqlite"      # which alone would take an hour
+    python experiments/benchmarks/study_overhead.py --memory
     python experiments/benchmarks/study_overhead.py --memory [--full]    # of our own study, in a process for each number of trials
 """
 
@@ -11,6 +13,7 @@ import argparse
 import json
 import random
 import resource
+import shlex
 import statistics
 import sys
 import tempfile
@@ -113,15 +116,15 @@ WAYS = {
 }
 
 
-def measure(trials: int) -> dict[str, dict[str, float]]:
+def measure(trials: int, names: Iterable[str]) -> dict[str, dict[str, float]]:
     """Milliseconds a trial of each way, taken in turns of `BATCH` trials: mean over all, and median of the last tenth."""
-    seconds: dict[str, list[float]] = {name: [] for name in WAYS}
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as scratch:
         running = {}
-        for number, (name, way) in enumerate(WAYS.items()):
+        for number, name in enumerate(seconds):
             folder = Path(scratch) / str(number)
             folder.mkdir()
-            running[name] = way(folder, trials)
+            running[name] = WAYS[name](folder, trials)
         while running:
             for name in list(running):
                 turn = [one for one, _ in zip(running[name], range(BATCH), strict=False)]
@@ -134,11 +137,11 @@ def measure(trials: int) -> dict[str, dict[str, float]]:
     }
 
 
-def measure_times(counts: Iterable[int]) -> dict[str, dict[str, dict[str, float]]]:
-    """What `measure` says, by number of trials."""
+def measure_times(counts: Iterable[int], names: list[str]) -> dict[str, dict[str, dict[str, float]]]:
+    """What `measure` says of the ways of `names`, by number of trials."""
     results = {}
     for trials in counts:
-        results[str(trials)] = measure(trials)
+        results[str(trials)] = measure(trials, names)
         for name, found in results[str(trials)].items():
             print(f"{trials:>6} trials  {name:<16} {found['mean_ms']:8.2f} {found['last_tenth_ms']:8.2f}", flush=True)
     return results
@@ -167,20 +170,21 @@ def measure_memory(counts: Iterable[int]) -> dict[str, dict[str, float]]:
 
 
 def main() -> None:
-    """Prints the table and writes it into `experiments/results/study_overhead.json`, whose other half stays."""
+    """Prints the table and writes it into `experiments/results/study_overhead.json`, where what is of other numbers stays."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--full", action="store_true", help="also 5,000 trials: about an hour, nearly all of it SQLite's")
-    parser.add_argument("--trials", type=int, action="append", help="numbers of trials instead of 100 and 1,000")
+    parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000], help="numbers of trials (default 100 and 1,000)")
+    parser.add_argument("--without", nargs="+", default=[], choices=WAYS, help="ways that are not timed")
     parser.add_argument("--memory", action="store_true", help="the memory that the default takes, instead of its time")
     given = parser.parse_args()
-    counts = given.trials or ([100, 1000, 5000] if given.full else [100, 1000])
     content = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    command = " ".join(["python", "experiments/benchmarks/study_overhead.py", *sys.argv[1:]])
+    command = shlex.join(["python", "experiments/benchmarks/study_overhead.py", *sys.argv[1:]])
     if given.memory:
-        content |= {"memory_command": command, "memory": measure_memory(counts)}
+        content |= {"memory_command": command, "memory": measure_memory(given.trials)}
     else:
         print(f"{len(SPACE.genes)} parameters; milliseconds a trial: mean, and median of the last tenth")
-        content |= {"command": command, "parameters": len(SPACE.genes), "trials": measure_times(counts)}
+        found = measure_times(given.trials, [name for name in WAYS if name not in given.without])
+        commands = content.get("commands", {}) | dict.fromkeys(found, command)
+        content |= {"parameters": len(SPACE.genes), "commands": commands, "trials": content.get("trials", {}) | found}
     RESULT.parent.mkdir(exist_ok=True)
     atomic_write(RESULT, json.dumps(content, indent=1) + "\n")
 
