@@ -30,6 +30,10 @@ CACHES_MB = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 16.0, 32.0
 BEST_OF_CACHES = 0.9
 """A cache is believed in where it brings the error of left-out networks below this share of the error without one."""
 
+LEAST = 0.05
+"""Share of the sum of its blocks that every network is taken to need: timings so noisy that the joins save all of it give an interval
+that is wide, and not one that ends below zero."""
+
 
 def calibrate(networks: Sequence[NetworkTiming], confidence: float = CONFIDENCE) -> Calibration:
     """The terms that fit the networks which are not held out, and the interval that their leave-one-out ratios give.
@@ -94,10 +98,11 @@ def _cached_mb(networks: Sequence[NetworkTiming]) -> float:
 
 
 def _left_out(networks: Sequence[NetworkTiming], cached_mb: float) -> Floats:
-    """(networks,) each predicted from the others."""
+    """(networks,) each predicted from the others; above zero."""
     amounts = _amounts(networks, cached_mb)
     everybody = np.arange(len(networks))
-    return np.array([amounts[i] @ _solve(networks, amounts, everybody != i) for i in everybody])
+    predicted = np.array([amounts[i] @ _solve(networks, amounts, everybody != i) for i in everybody])
+    return np.maximum(predicted, LEAST * np.array([network.sum_ms for network in networks]))
 
 
 def terms(networks: Sequence[NetworkTiming], cached_mb: float) -> tuple[float, float, float]:

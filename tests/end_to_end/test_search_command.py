@@ -13,6 +13,8 @@ import pytest
 
 from nas.study import load
 
+pytestmark = pytest.mark.timeout(900)
+
 SMALL = ["--trials", "6", "--picks", "2", "--epochs", "0.1", "--fine-tune-epochs", "0.1"]
 COMMAND = [sys.executable, "-m", "nas.search", "--device", "jetson-nano", "--budget", "20ms", *SMALL]
 
@@ -28,7 +30,7 @@ print(json.dumps(list(logits.shape)))
 
 
 def run(*arguments: str, folder: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*arguments, "--out", str(folder)], capture_output=True, text=True, timeout=280)
+    done = subprocess.run([*arguments, "--out", str(folder)], capture_output=True, text=True, timeout=800)
     assert not check or done.returncode == 0, done.stderr
     return done
 

@@ -50,6 +50,15 @@ def test_no_line_predicts_less_than_nothing(points):
     assert slope >= 0 and intercept >= 0 and slope + intercept > 0
 
 
+times = st.floats(0.001, 1.0)
+
+
+@given(st.lists(st.tuples(times, times, st.integers(2, 20), st.floats(0.01, 3.0)), min_size=4, max_size=8))
+def test_however_noisy_the_timings_the_bounds_are_on_either_side_of_the_prediction_and_above_zero(timings):
+    found = calibrate([NetworkTiming("s@1", blocks, 1_000_000, mb, sum_ms, ms, False) for sum_ms, ms, blocks, mb in timings])
+    assert 0 < found.low_factor <= 1 <= found.high_factor < np.inf and 0 < found.confidence < 1
+
+
 def test_the_confidence_is_what_the_number_of_networks_allows():
     few, many = calibrate(networks(1, 0.001, noise=0.05)), calibrate(networks(1, 0.001, noise=0.05, count=100))
     assert few.confidence == pytest.approx(11 / 13) and many.confidence == 0.95
