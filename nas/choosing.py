@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 ALLOWED_LOSS = 0.01
 """Validation accuracy that a compressed version may lose against fp32 and still be recommended."""
+PRICE = 0.1
+"""What of it a latency of nothing would be worth: a version that is a tenth faster than fp32 may lose a point, one as fast none."""
 
 
 def _itself(architecture: Architecture) -> Architecture:
@@ -66,7 +68,9 @@ def _chosen(records: "Sequence[Record]", picks: int, objectives: Objectives) -> 
 
 
 def recommend(steps: Sequence[Step], budget: Budget, precision: str, meant: str = "") -> str:
-    """Name of the fastest version that keeps the fp32 version's validation accuracy within a point; fp32 leads ties.
+    """Name of the fastest version that keeps the fp32 version's validation accuracy, or is worth what it loses; fp32 leads ties.
+
+    It may lose a point at most, and one that is less than a tenth faster so much less of it.
 
     The version that the search `meant`, where precision and pruning were searched for, is it unless it is beyond the budget or
     could not be made.
@@ -82,11 +86,21 @@ def recommend(steps: Sequence[Step], budget: Budget, precision: str, meant: str 
     likely = [step for step in steps if step.latency is None and budget.holds(_as_slow_as(steps[0], step))]
     pool = fitting or likely or steps
     good = [step for step in pool if step.latency is not None and step.validation_accuracy >= floor]
-    if precision != "fp32":
+    if precision == "fp32":
+        good = [step for step in good if _worth_it(steps[0], step)]
+    else:
         good = [step for step in good if step.latency and step.latency.target.precision == precision] or good
     if good:
         return min(good, key=lambda step: step.latency.total.high_ms if step.latency else float("inf")).name
     return max(pool, key=lambda step: step.validation_accuracy).name if pool is not steps else steps[0].name
+
+
+def _worth_it(base: Step, step: Step) -> bool:
+    """Whether what `step` loses against `base` is no more than its speed is worth; yes where the speed of either is not known."""
+    if base.latency is None or step.latency is None:
+        return True
+    faster = max(0.0, 1.0 - step.latency.total.high_ms / base.latency.total.high_ms)
+    return base.validation_accuracy - step.validation_accuracy <= PRICE * faster + 1e-9
 
 
 def _as_slow_as(base: Step, step: Step) -> Costs:

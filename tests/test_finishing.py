@@ -43,6 +43,10 @@ FP32, PRUNED, INT8 = step("fp32", 0.9, 8.0, 4.0), step("pruned", 0.895, 6.0, 3.0
         ([FP32, step("fp16", 0.89, None, 2.0)], Budget(5.0, size_mb=2.0), "fp32"),
         ([FP32, PRUNED], Budget(1.0), "pruned"),
         ([FP32, step("fp16", 0.9, 7.9, 2.0, 0.1)], Budget(20.0, memory_mb=0.1), "fp16"),
+        ([FP32, step("pruned", 0.895, 7.9)], Budget(20.0), "fp32"),
+        ([FP32, step("pruned", 0.895, 7.5)], Budget(20.0), "pruned"),
+        ([FP32, step("pruned", 0.901, 8.0), step("int8", 0.9, 9.0)], Budget(20.0), "fp32"),
+        ([FP32, step("pruned", 0.895, 7.9)], Budget(8.75), "pruned"),
         ([step("fp32", 0.9, 5.0, power_w=5.0), step("int8", 0.9, 9.0)], Budget(20.0, energy_mj=30.0), "fp32"),
     ],
     ids=[
@@ -55,6 +59,10 @@ FP32, PRUNED, INT8 = step("fp32", 0.9, 8.0, 4.0), step("pruned", 0.895, 6.0, 3.0
         "none fits",
         "all too slow",
         "memory",
+        "half a point for a hundredth of the time",
+        "half a point for a sixteenth of it",
+        "fp32 leads ties",
+        "fp32 is too slow",
         "energy not known",
     ],
 )
