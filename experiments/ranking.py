@@ -20,6 +20,7 @@ from rich.console import Console
 from experiments.journal import Journal, read
 from experiments.ranking_lib import agreement, alone, shared
 from experiments.ranking_lib.networks import choose
+from experiments.single_training import Recipe
 from nas.cli import run
 from nas.core.errors import StudyError
 from nas.files import atomic_write
@@ -61,7 +62,7 @@ def standalone(
 
     loaded = alone.load(data, space, images)
     chosen = choose(search_spaces.load(space), loaded.channels, len(loaded.classes), nets, seed=0)
-    recipe = alone.Recipe(epochs, learning_rate=learning_rate, weight_decay=weight_decay)
+    recipe = Recipe(epochs, learning_rate=learning_rate, weight_decay=weight_decay)
     tasks = [alone.Task(ranked, seed, space, data, images, recipe) for seed in range(seeds) for ranked in chosen][:first]
     journal = Journal(alone.journal_of(out), alone.title(space, loaded, recipe))
     for line in alone.run(tasks, journal, workers):

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,18 @@ if TYPE_CHECKING:
 
 CALIBRATION_IMAGES = 2000
 """Training images, not augmented, from which every network's batch-norm statistics are computed at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How networks that are to be compared are trained: SGD with Nesterov momentum on hard labels, warm-up, then a cosine to zero."""
+
+    epochs: float
+    batch_size: int = 64
+    learning_rate: float = 0.1
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.1
+
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 

@@ -18,13 +18,11 @@ import torch
 
 import search_spaces
 from nas import data as images
-from nas.core.architecture import Architecture
-from nas.data import normalise
+from nas.accuracy.supernet import SupernetAccuracy
 from nas.files import atomic_write
-from nas.network import recalibrate
 from nas.settings import SupernetSettings
 from nas.supernet import Supernet
-from nas.training import Average, Recipe, Schedule, accuracy, make_optimizer, sample, train_supernet
+from nas.training import Average, Recipe, Schedule, make_optimizer, sample, train_supernet
 
 RESULT = Path(__file__).parents[1] / "results" / "sandwich_share.json"
 SPACE = search_spaces.load("mobile_shuffle_32")
@@ -52,14 +50,6 @@ def trained(settings: SupernetSettings, data: images.ImageData, seed: int) -> tu
     return supernet, seconds
 
 
-def inherited(supernet: Supernet, data: images.ImageData, architecture: Architecture) -> float:
-    """Validation accuracy in percent, with the shared weights as they are."""
-    spec = SPACE.network(architecture, data.channels, len(data.classes))
-    network = supernet.extract(spec)
-    recalibrate(network, normalise(data.train.some(CALIBRATION_IMAGES).images, data, spec.resolution))
-    return 100 * accuracy(network, data, data.validation)
-
-
 def main() -> None:
     """Trains, prints a line a training and writes `experiments/results/sandwich_share.json`."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -71,14 +61,17 @@ def main() -> None:
     for seed in range(given.seeds):
         for name, changes in WAYS.items():
             supernet, seconds = trained(SupernetSettings().changed(**changes), data, seed)
-            accuracies = [inherited(supernet, data, one) for one in sample(SPACE, RANDOM, "scored")]
+            score = SupernetAccuracy.of(supernet, data, CALIBRATION_IMAGES, len(data.validation))
+            smallest, largest, *accuracies = [
+                100 * score(one).accuracy for one in (SPACE.smallest(), SPACE.largest(), *sample(SPACE, RANDOM, "scored"))
+            ]
             row = {
                 "sandwich": name,
                 **changes,
                 "seed": seed,
                 "cpu_seconds": round(seconds, 1),
-                "smallest_percent": round(inherited(supernet, data, SPACE.smallest()), 2),
-                "largest_percent": round(inherited(supernet, data, SPACE.largest()), 2),
+                "smallest_percent": round(smallest, 2),
+                "largest_percent": round(largest, 2),
                 "random_mean_percent": round(statistics.mean(accuracies), 2),
                 "random_deviation_percent": round(statistics.stdev(accuracies), 2),
             }

@@ -28,14 +28,9 @@ SHOWN_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How every network of the comparison is trained: SGD with Nesterov momentum, warm-up, then a cosine to zero."""
+class Recipe(single_training.Recipe):
+    """How every network of the comparison is trained. `max_shift` is how far images are moved, as a share of their size."""
 
-    epochs: float
-    batch_size: int = 64
-    learning_rate: float = 0.1
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.1
     max_shift: float = 0.08
 
 

@@ -11,22 +11,12 @@ from typing import TYPE_CHECKING, Any
 from experiments import single_training
 from experiments.journal import Journal
 from experiments.ranking_lib.networks import Ranked
+from experiments.single_training import Recipe
 
 if TYPE_CHECKING:
     from nas.core.network import NetworkSpec
     from nas.data import ImageData
     from nas.network import Network
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a network is trained alone: SGD with Nesterov momentum on hard labels, warm-up, then a cosine to zero."""
-
-    epochs: float
-    batch_size: int = 64
-    learning_rate: float = 0.1
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)

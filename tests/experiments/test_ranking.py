@@ -12,6 +12,7 @@ from experiments import ranking
 from experiments.journal import Journal, read
 from experiments.ranking_lib import agreement, alone, shared
 from experiments.ranking_lib.networks import BAND, choose
+from experiments.single_training import Recipe
 from nas.core.errors import CheckpointError, StudyError
 from nas.data import normalise
 from nas.supernet import Supernet
@@ -55,7 +56,7 @@ def test_a_journal_survives_a_torn_line_and_refuses_another_title(tmp_path):
 
 def test_a_network_learns_alone_and_is_decided_by_its_seed():
     spec = SPACE.network(SPACE.smallest(), 1, CLASSES)
-    recipe = alone.Recipe(epochs=6, batch_size=32)
+    recipe = Recipe(epochs=6, batch_size=32)
     network = alone.train(spec, DATA, recipe, seed=1)
     assert not network.training and accuracy(network, DATA, DATA.test) > 0.8
     again, other = alone.train(spec, DATA, recipe, seed=1).state_dict(), alone.train(spec, DATA, recipe, seed=2).state_dict()
