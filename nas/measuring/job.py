@@ -32,7 +32,7 @@ NETWORK_PASSES = 5
 """Least passes over whole networks: errors of blocks average out in a sum, each network's goes into the fit as it is."""
 
 ROUNDS = 4
-"""How often disturbed chunks are measured again before they are taken as they are."""
+"""How often what is disturbed is measured before the least of it is taken as it is, which the table then says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +212,8 @@ def measure(job: Job, host: Host, at: Callable[[int, int], None]) -> Table:
             if not missing:
                 break
             _round(job, host, journal, files, missing, lambda left: at(len(keys) - left, len(keys)))
-    table = tables.made(job, wanted, journal.everything())
+    calm = journal.done()
+    table = tables.made(job, wanted, journal.everything(), sum(key not in calm for key in keys))
     atomic_write(job.table, table_file.text(table))
     job.journal.unlink()
     return table

@@ -42,7 +42,7 @@ class Journal:
     def __init__(self, path: Path, title: dict[str, Any]) -> None:
         self.path = path
         self.title = title
-        self._found: dict[Key, Found] = {}
+        self._found: dict[Key, list[Found]] = {}
         self._sentinels: dict[int, list[float]] = {}
         if path.exists():
             self._read()
@@ -71,19 +71,21 @@ class Journal:
         self._keep(line)
 
     def done(self) -> dict[Key, Found]:
-        """All timings but those that something disturbed, or the chunks they are of."""
+        """The last timing of each model and pass that nothing disturbed, nor the chunk it is of."""
         every = sorted(ms for values in self._sentinels.values() for ms in values)
         usual = every[(len(every) - 1) // 4] if every else 0.0
         disturbed = {chunk for chunk, values in self._sentinels.items() if max(values) > DRIFT * usual}
-        return {key: found for key, found in self._found.items() if found.chunk not in disturbed and found.undisturbed > 0}
+        calm = {key: [one for one in found if one.chunk not in disturbed and one.undisturbed > 0] for key, found in self._found.items()}
+        return {key: found[-1] for key, found in calm.items() if found}
 
     def everything(self) -> dict[Key, Found]:
-        """All timings, disturbed or not."""
-        return dict(self._found)
+        """`done`, and of what was disturbed whenever it was timed the least timing: what disturbs a run only adds to it."""
+        least = {key: min(found, key=lambda one: one.timing.p10_ms) for key, found in self._found.items()}
+        return least | self.done()
 
     def next_chunk(self) -> int:
         """A number that no chunk has yet."""
-        return max((*self._sentinels, *(found.chunk for found in self._found.values()), -1)) + 1
+        return max((*self._sentinels, *(one.chunk for found in self._found.values() for one in found), -1)) + 1
 
     def _read(self) -> None:
         lines = []
@@ -105,7 +107,8 @@ class Journal:
             self._sentinels.setdefault(line["chunk"], []).append(line["timing"]["p10_ms"])
             return
         rest = {name: value for name, value in line.items() if name not in ("item", "pass", "timing")}
-        self._found[line["item"], line["pass"]] = Found(timing=Timing(**line["timing"]), **rest)
+        found = Found(timing=Timing(**line["timing"]), **rest)
+        self._found.setdefault((line["item"], line["pass"]), []).append(found)
 
 
 def combine(timings: Sequence[Timing]) -> Timing:

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from nas.measuring.job import Job, Wanted
 
 
-def made(job: "Job", wanted: "Wanted", found: Mapping[Key, Found]) -> Table:
+def made(job: "Job", wanted: "Wanted", found: Mapping[Key, Found], disturbed: int = 0) -> Table:
     """The calibrated table of everything in `wanted`, of the timings `found` and of those that the table had before.
 
-    Networks of other spaces keep the sums that they were measured with.
+    `disturbed` says how many of those found were never made on a calm processor. Networks of other spaces keep the sums that they were measured with.
 
     Raises:
         MeasurementError: too few networks to calibrate or to check with.
@@ -43,7 +43,7 @@ def made(job: "Job", wanted: "Wanted", found: Mapping[Key, Found]) -> Table:
         Head(
             job.machine,
             job.target,
-            Provenance(_source(job, rows, networks), datetime.date.today().isoformat(), job.command),
+            Provenance(_source(job, rows, networks, disturbed), datetime.date.today().isoformat(), job.command),
             held_out_error(networks, calibration),
             calibration,
             networks,
@@ -61,10 +61,11 @@ def in_passes(passes: Sequence[int]) -> str:
     return f"{least} to {most} passes" if least < most else f"{most} pass{'es' if most > 1 else ''}"
 
 
-def _source(job: "Job", rows: Mapping[BlockSpec, Timing], networks: Sequence[NetworkTiming]) -> str:
+def _source(job: "Job", rows: Mapping[BlockSpec, Timing], networks: Sequence[NetworkTiming], disturbed: int) -> str:
     where = "on this machine" if job.target.device == THIS_MACHINE else f"on {job.machine}"
     of_blocks, of_networks = in_passes([row.passes for row in rows.values()]), in_passes([one.passes for one in networks])
-    return f"{len(rows)} blocks measured {where}, {of_blocks}; {len(networks)} whole networks, {of_networks}"
+    said = f"; {disturbed} of the last timings disturbed whenever they were made" if disturbed else ""
+    return f"{len(rows)} blocks measured {where}, {of_blocks}; {len(networks)} whole networks, {of_networks}{said}"
 
 
 def _fit(space: str, networks: Sequence[NetworkTiming], confidence: float) -> Fit:

@@ -87,8 +87,17 @@ def test_a_model_during_which_the_processor_was_never_calm_is_measured_again(job
 
 def test_a_device_that_never_settles_is_measured_in_the_end_and_says_how_bad_it_is(job, no_files):
     host = FakeHost(ms=lambda path, count: 1.0 + (count % 7) / 3)
-    measure(job, host, at)
+    table = measure(job, host, at)
     assert len(host.timed) <= measuring.ROUNDS * (TIMINGS + (TIMINGS // measuring.CHUNK + 2))
+    assert f"; {TIMINGS} of the last timings disturbed whenever they were made" in table.head.provenance.source
+
+
+def test_of_a_model_that_was_disturbed_in_every_round_the_least_timing_counts(job, no_files):
+    """Rounds get louder here: the last one of them must not be what is kept."""
+    host = FakeHost(ms=lambda path, count: 1.0 + count / 1000, changed={"undisturbed": 0.0})
+    table = measure(job, host, at)
+    assert len(host.timed) > (measuring.ROUNDS - 1) * TIMINGS
+    assert max(row.p10_ms for row in table.rows.values()) < 1.0 + (TIMINGS + TIMINGS // measuring.CHUNK + 2) / 1000
 
 
 def test_every_pass_has_its_own_order(job, no_files):
