@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def made(job: "Job", wanted: "Wanted", found: Mapping[Key, Found], disturbed: int = 0) -> Table:
     """The calibrated table of everything in `wanted`, of the timings `found` and of those that the table had before.
 
-    `disturbed` says how many of those found were never made on a calm processor. Networks of other spaces keep the sums that they were measured with.
+    `disturbed` says how many of those found were never made on a calm processor. Networks of other spaces keep the sums that they
+    were measured with.
 
     Raises:
         MeasurementError: too few networks to calibrate or to check with.
