@@ -26,7 +26,7 @@ import hardware_profiles
 from hardware_profiles import table_file
 from nas.core.errors import MeasurementError
 from nas.files import atomic_write
-from nas.measuring.journal import DRIFT
+from nas.measuring.journal import Journal
 
 RESULT = Path(__file__).parents[1] / "results" / "measuring_time.json"
 PROFILE = hardware_profiles.FOLDER / f"{hardware_profiles.THIS_MACHINE}.toml"
@@ -60,6 +60,12 @@ class Scratch:
         """Another name of the journal, which stays when the command is done with it."""
         self._read_bytes = 0
         self._found: list[Line] = []
+
+    def drifted(self) -> set[int]:
+        """The chunks that are timed again because their sentinels ran slow, by all that was known in the end."""
+        with self._kept.open() as file:
+            title = json.loads(file.readline())
+        return Journal(self._kept, title).drifted()
 
     @property
     def table(self) -> table_file.Table:
@@ -121,13 +127,6 @@ def _different(lines: list[Line] | tuple[Line, ...]) -> set[tuple[str, int]]:
     return {(line["item"], line["pass"]) for line in lines if line["item"] is not None}
 
 
-def disturbed(lines: tuple[Line, ...]) -> set[int]:
-    """The chunks that are timed again because their sentinels ran slow, by all that was known in the end."""
-    sentinels = [line for line in lines if line["item"] is None]
-    best = min(line["timing"]["p10_ms"] for line in sentinels)
-    return {line["chunk"] for line in sentinels if line["timing"]["p10_ms"] > DRIFT * best}
-
-
 def whole(scratch: Scratch) -> dict[str, Any]:
     """The figures of a measurement that nothing interrupts."""
     session, table = scratch.run(), scratch.table
@@ -149,8 +148,8 @@ def interrupted(scratch: Scratch, timings: int) -> dict[str, Any]:
     killed = scratch.run(stop_after=timings // 2)
     again = scratch.run()
     lines = (*killed.lines, *again.lines)
-    slow = disturbed(lines)
-    kept = {(line["item"], line["pass"]): line["chunk"] for line in killed.lines}
+    drifted = scratch.drifted()
+    kept = {(line["item"], line["pass"]): line["chunk"] not in drifted and line["undisturbed"] > 0 for line in killed.lines}
     repeated = [key for key in again.timings if key in kept]
     return {
         "seconds_until_killed": round(killed.seconds, 1),
@@ -158,8 +157,8 @@ def interrupted(scratch: Scratch, timings: int) -> dict[str, Any]:
         "seconds_until_first_new_timing": round(again.first_seconds, 1),
         "timings_kept": len(set(killed.timings)),
         "timings_of_the_rest": len(again.timings),
-        "repeated_after_disturbance": sum(kept[key] in slow for key in repeated),
-        "repeated_for_the_interruption": sum(kept[key] not in slow for key in repeated),
+        "repeated_after_disturbance": sum(not kept[key] for key in repeated),
+        "repeated_for_the_interruption": sum(kept[key] for key in repeated),
         "sentinel_timings": sum(line["item"] is None for line in lines),
         "blocks": len(scratch.table.rows),
         "networks": len(scratch.table.head.networks),

@@ -92,7 +92,7 @@ class Job:
         """First line of the journal: what its lines hold for."""
         inputs = {"space": self.space.key, "channels": self.in_channels, "classes": self.classes}
         plan = {name: value for name, value in asdict(self.plan).items() if name not in ("passes", "at_least")}
-        return {"format": 2, "target": str(self.target), "machine": self.machine, **inputs, **plan}
+        return {"format": 3, "target": str(self.target), "machine": self.machine, **inputs, **plan}
 
     def wanted(self, fresh: bool = False) -> "Wanted":
         """Everything that the table is to hold, and what it knows of it already (nothing if `fresh`).
@@ -226,7 +226,9 @@ class Files:
         suffix = model_files.require(job.target)
         self._job, self._items = job, items
         self._paths = {item: folder / f"{i}{suffix}" for i, item in enumerate(items)}
-        self.sentinel = next(item for item, spec in items.items() if isinstance(spec, NetworkSpec))
+        networks = {item: spec for item, spec in items.items() if isinstance(spec, NetworkSpec)}
+        self.sentinel = min(networks, key=lambda item: blocks.macs(networks[item]))
+        """The smallest network: the shorter it runs, the likelier it is to meet a calm moment."""
 
     def path(self, item: str) -> Path:
         """Where `item` is."""

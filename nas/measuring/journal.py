@@ -1,7 +1,8 @@
 """What a measurement has found so far, a line each: an interruption of any kind loses the model that was being timed, at most.
 
-Models are timed in chunks that begin and end with the same sentinel network. Where it took longer than it does, something
-disturbed the device, and what was timed between is measured again; as is a model during which the processor was never calm.
+Models are timed in chunks that begin and end with the same sentinel network. Where it took longer than it does, on a calm
+processor, the device has drifted, and what was timed between is measured again; as is a model during which the processor was never
+calm. A sentinel during which it never was says nothing of the device.
 """
 
 import json
@@ -70,13 +71,17 @@ class Journal:
             file.write(json.dumps(line) + "\n")
         self._keep(line)
 
-    def done(self) -> dict[Key, Found]:
-        """The last timing of each model and pass that nothing disturbed, nor the chunk it is of."""
+    def drifted(self) -> set[int]:
+        """The chunks of which a sentinel took longer than it does."""
         every = sorted(ms for values in self._sentinels.values() for ms in values)
         usual = every[(len(every) - 1) // 4] if every else 0.0
-        disturbed = {chunk for chunk, values in self._sentinels.items() if max(values) > DRIFT * usual}
-        calm = {key: [one for one in found if one.chunk not in disturbed and one.undisturbed > 0] for key, found in self._found.items()}
-        return {key: found[-1] for key, found in calm.items() if found}
+        return {chunk for chunk, values in self._sentinels.items() if max(values) > DRIFT * usual}
+
+    def done(self) -> dict[Key, Found]:
+        """The last timing of each model and pass that nothing disturbed, in a chunk that did not drift."""
+        drifted = self.drifted()
+        good = {key: [one for one in found if one.chunk not in drifted and one.undisturbed > 0] for key, found in self._found.items()}
+        return {key: found[-1] for key, found in good.items() if found}
 
     def everything(self) -> dict[Key, Found]:
         """`done`, and of what was disturbed whenever it was timed the least timing: what disturbs a run only adds to it."""
@@ -104,7 +109,8 @@ class Journal:
 
     def _keep(self, line: dict[str, Any]) -> None:
         if line["item"] is None:
-            self._sentinels.setdefault(line["chunk"], []).append(line["timing"]["p10_ms"])
+            if line["undisturbed"] > 0:
+                self._sentinels.setdefault(line["chunk"], []).append(line["timing"]["p10_ms"])
             return
         rest = {name: value for name, value in line.items() if name not in ("item", "pass", "timing")}
         found = Found(timing=Timing(**line["timing"]), **rest)

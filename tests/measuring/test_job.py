@@ -16,6 +16,7 @@ from nas.core.space import SearchSpace
 from nas.measuring import job as measuring
 from nas.measuring import probes
 from nas.measuring.job import FULL, Job, measure
+from search_spaces import blocks
 from tests.measuring.fakes import PLAN, THIS, TINY, FakeHost
 
 BLOCKS = TINY.unique_blocks(1, 4)
@@ -98,6 +99,22 @@ def test_of_a_model_that_was_disturbed_in_every_round_the_least_timing_counts(jo
     table = measure(job, host, at)
     assert len(host.timed) > (measuring.ROUNDS - 1) * TIMINGS
     assert max(row.p10_ms for row in table.rows.values()) < 1.0 + (TIMINGS + TIMINGS // measuring.CHUNK + 2) / 1000
+
+
+def test_a_disturbed_sentinel_says_nothing_of_what_lies_between(job, no_files):
+    """It ran while a neighbour was busy; the models beside it did not."""
+    last = TIMINGS + 2
+    host = FakeHost(ms=lambda path, count: 9.0 if count in (1, last) else 1.0, disturbed=(1, last))
+    table = measure(job, host, at)
+    assert len(host.timed) == last and all(row.p10_ms == 1.0 for row in table.rows.values())
+
+
+def test_the_sentinel_is_the_smallest_network(job, no_files):
+    host = FakeHost()
+    measure(job, host, at)
+    items = job.wanted().items
+    named = list(items)[int(host.timed[0].partition(".")[0])]
+    assert blocks.macs(items[named]) == min(blocks.macs(one) for one in job.networks().values())
 
 
 def test_every_pass_has_its_own_order(job, no_files):
