@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nas import executors
 from nas.core.budget import Budget
 from nas.core.device import DeviceProfile, RuntimeTarget, TargetProfile
 from nas.core.errors import StudyError
@@ -20,7 +21,7 @@ from nas.settings import RunSettings
 from nas.study import load, records
 from nas.turns import TURN, Member, Turns, ends
 from search_spaces import blocks
-from tests.executors.fakes import evaluation
+from tests.executors.fakes import Evaluator, evaluation, job, notes
 from tests.tiny import OVERHEAD, SPACE, TARGET, Device
 
 HARP = replace(TARGET, device="harp")
@@ -93,6 +94,16 @@ def test_each_makes_its_share_and_nothing_is_evaluated_twice(tmp_path, workers):
     assert Counter(name for name, _ in asked) == {"abacus": 20, "harp": 20} and turns.done and turns.evaluated == 40
     assert len({architecture for _, architecture in asked}) == 40
     assert [name for name, _ in asked] == ["abacus"] * 12 + ["harp"] * 12 + ["abacus"] * 8 + ["harp"] * 8
+
+
+@pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+def test_they_take_turns_in_every_executor(tmp_path, executor):
+    turns, log, told = Turns(members(tmp_path), 20), tmp_path / "log", []
+    executors.load(executor)(job(turns, Evaluator(log), tmp_path, workers=2, told=lambda: told.append(turns.turn.name)))
+    done = [who for what, who, _ in notes(log) if what == "ended"]
+    assert turns.done and len(done) == len(set(done)) == 40
+    assert told == ["abacus"] * 12 + ["harp"] * 12 + ["abacus"] * 8 + ["harp"] * 8, "a turn waits for its last results"
+    assert [len(own(tmp_path, name)) for name in ("abacus", "harp")] == [20, 20]
 
 
 def test_in_the_end_all_know_all_at_their_own_prices(tmp_path):
