@@ -4,6 +4,7 @@ A loss or gradient that is no number rolls the training back to the last checkpo
 if that is not far enough back, the next time to the checkpoint before it. After `MAX_SETBACKS` times it gives up.
 """
 
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,6 +75,7 @@ def train_resumably(
             log.restart(stand.step)
             bar.at(stand.step)
             session.remember(stand)
+            sandwich = None
             while stand.step < steps:
                 gentler = replace(schedule, learning_rate=schedule.learning_rate * 0.5**stand.setbacks)
                 began = time.perf_counter()
@@ -84,7 +86,8 @@ def train_resumably(
                         average.update(supernet, stand.step)
                         speed = schedule.batch_size / max(1e-9, time.perf_counter() - began)
                         log.add(_row(progress, stand.step * schedule.batch_size / len(data.train), speed))
-                        bar.at(stand.step, _note(progress, speed))
+                        sandwich = sandwich if math.isnan(progress.largest_loss) else progress
+                        bar.at(stand.step, _note(progress, sandwich, speed))
                         if team.agree(time.monotonic() - session.saved_at > CHECKPOINT_SECONDS):
                             log.flush()
                             session.save(stand)
@@ -200,12 +203,15 @@ class _Session:
 
 
 def _row(progress: Progress, epoch: float, images_per_s: float) -> Row:
-    losses = progress.largest_loss, progress.smallest_loss
+    losses = progress.largest_loss, progress.smallest_loss, progress.sampled_loss
     return Row(progress.step, epoch, *losses, progress.learning_rate, progress.gradient_norm, images_per_s)
 
 
-def _note(progress: Progress, images_per_s: float) -> str:
-    return f"loss {progress.largest_loss:.2f} largest, {progress.smallest_loss:.2f} smallest, {images_per_s:.0f} images/s"
+def _note(progress: Progress, sandwich: Progress | None, images_per_s: float) -> str:
+    """Losses in words: those of the largest and the smallest network as they were in the last `sandwich`."""
+    said = [f"{sandwich.largest_loss:.2f} largest, {sandwich.smallest_loss:.2f} smallest"] if sandwich else []
+    said += [] if math.isnan(progress.sampled_loss) else [f"{progress.sampled_loss:.2f} sampled"]
+    return f"loss {', '.join(said)}, {images_per_s:.0f} images/s"
 
 
 def _marks(supernet: Supernet, data: ImageData) -> dict[str, str]:

@@ -7,6 +7,7 @@ had not been. Sources: Yu et al. 2020, BigNAS (sandwich rule, in-place distillat
 
 import math
 import random
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -87,15 +88,17 @@ PLAIN = Recipe()
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where training stands: `step` of `steps` done, losses of the largest and the smallest network of that step.
+    """Where training stands: `step` of `steps` done, and the losses of that step.
 
-    `learning_rate` is that of the step, `gradient_norm` that before clipping.
+    Those of the largest and the smallest network are no numbers (NaN) unless the step was a sandwich; `sampled_loss`, the mean of
+    the networks that were drawn, is none where none were. `learning_rate` is that of the step, `gradient_norm` that before clipping.
     """
 
     step: int
     steps: int
     largest_loss: float
     smallest_loss: float
+    sampled_loss: float
     learning_rate: float
     gradient_norm: float
 
@@ -191,7 +194,8 @@ def train_supernet(
         found = team.mean(torch.stack(losses)).tolist()
         _refuse_not_finite(step, *found, norm)
         optimizer.step()
-        yield Progress(step + 1, steps, found[0], found[1], rate, norm)
+        (largest, smallest), drawn = (found[:2], found[2:]) if sandwich else ((math.nan, math.nan), found)
+        yield Progress(step + 1, steps, largest, smallest, statistics.fmean(drawn) if drawn else math.nan, rate, norm)
 
 
 def fine_tune(network: Network, data: ImageData, schedule: Schedule, soft_labels: Tensor, seed: int) -> Iterator[Progress]:
@@ -217,7 +221,7 @@ def fine_tune(network: Network, data: ImageData, schedule: Schedule, soft_labels
         norm = nn.utils.clip_grad_norm_(network.parameters(), max_norm=5.0).item()
         _refuse_not_finite(step, loss.item(), norm)
         optimizer.step()
-        yield Progress(step + 1, steps, loss.item(), loss.item(), rate, norm)
+        yield Progress(step + 1, steps, loss.item(), loss.item(), math.nan, rate, norm)
     network.eval()
 
 

@@ -3,6 +3,7 @@
 Both continue with the training: steps that it repeats after a stop or a roll-back replace those of before.
 """
 
+import math
 import time
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -14,12 +15,16 @@ from nas.files import atomic_write
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One step. `epoch` is a fraction, `images_per_s` counts images of the batch once, however many networks saw them."""
+    """One step. `epoch` is a fraction, `images_per_s` counts images of the batch once, however many networks saw them.
+
+    Losses that the step does not have are NaN: an empty cell, and no event.
+    """
 
     step: int
     epoch: float
     largest_loss: float
     smallest_loss: float
+    sampled_loss: float
     learning_rate: float
     gradient_norm: float
     images_per_s: float
@@ -62,9 +67,11 @@ class TrainingLog:
         if self._outputs is None:
             return
         file, writer = self._outputs
-        file.write(",".join(f"{value:.6g}" if isinstance(value, float) else str(value) for value in astuple(row)) + "\n")
-        for name in _COLUMNS[1:]:
-            writer.add_scalar(name, getattr(row, name), row.step)
+        values = dict(zip(_COLUMNS, astuple(row), strict=True))
+        there = {name: value for name, value in values.items() if not math.isnan(value)}
+        file.write(",".join(f"{there[name]:.6g}" if name in there else "" for name in _COLUMNS) + "\n")
+        for name in there.keys() - {"step"}:
+            writer.add_scalar(name, there[name], row.step)
 
     def flush(self) -> None:
         """Brings all rows to disk."""

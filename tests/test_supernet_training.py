@@ -203,20 +203,21 @@ def test_every_step_is_one_row_and_one_event_whatever_stopped_it(tmp_path, saves
     rows = table(path)
     assert [int(row[0]) for row in rows] == list(range(1, STEPS + 1))
     assert [float(row[1]) for row in rows] == pytest.approx([step / 3 for step in range(1, STEPS + 1)], abs=1e-5)
-    assert (
-        path.with_suffix(".csv").read_text().startswith("step,epoch,largest_loss,smallest_loss,learning_rate,gradient_norm,images_per_s\n")
-    )
+    heading = "step,epoch,largest_loss,smallest_loss,sampled_loss,learning_rate,gradient_norm,images_per_s"
+    assert path.with_suffix(".csv").read_text().splitlines()[0] == heading
+    assert [int(row[0]) for row in rows if row[2] and row[3]] == [1, 9], "sandwiches"
+    assert all(row[2] == row[3] == "" for row in rows if int(row[0]) not in (1, 9))
     seen = {}
     for file in sorted(path.with_suffix(".tensorboard").iterdir()):
         for event in events(file, Event):
             if event.session_log.status == event.session_log.START:
                 seen = {step: loss for step, loss in seen.items() if step < event.step}  # what TensorBoard does
             for value in event.summary.value:
-                if value.tag == "largest_loss":
+                if value.tag == "sampled_loss":
                     assert event.step not in seen
                     seen[event.step] = value.simple_value
     assert list(seen) == list(range(1, STEPS + 1))
-    assert list(seen.values()) == pytest.approx([float(row[2]) for row in rows], rel=1e-5)
+    assert list(seen.values()) == pytest.approx([float(row[4]) for row in rows], rel=1e-5)
 
 
 def events(file, kind):

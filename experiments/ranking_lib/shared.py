@@ -69,7 +69,7 @@ def train(supernet: "Supernet", data: "ImageData", recipe: Recipe, seed: int, pa
         average.update(supernet, done.step)
         if done.step % CHECKPOINT_STEPS == 0 or done.step == done.steps:
             checkpoint.write(path, supernet, optimizer, done.step, belongs_to, average.tensors)
-        yield done.step, done.steps, done.largest_loss
+        yield done.step, done.steps, done.sampled_loss
 
 
 def marks(supernet: "Supernet", data: "ImageData") -> dict[str, str]:
