@@ -95,9 +95,9 @@ class SearchResult:
         from another run counts before the first evaluation. Only changes are there, and the end; nothing at all where the volume is
         zero, or too large a sum (`COUNTABLE`).
         """
-        eligible = [one for one in self.judged if one.within]
-        if not _countable(len(self.front), self.objectives):
+        if not self.countable:
             return ()
+        eligible = [one for one in self.judged if one.within]
         rows = [(-one.worth, *self.objectives.of(one.costs)) for one in eligible]
         volumes = growth(rows, self._reference)
         whole = self._whole() if self.truth else (float(volumes[-1]) if len(volumes) else 0.0)
@@ -112,6 +112,12 @@ class SearchResult:
         points[spent] = before
         return tuple((number, volume / whole) for number, volume in points.items())
 
+    @property
+    def countable(self) -> bool:
+        """Whether hypervolumes of the front and of the true front are worth their wait (`COUNTABLE`)."""
+        members = max(len(self.front), len(self.truth.front) if self.truth else 0)
+        return float(members) ** (len(self.objectives.names) - 1) <= COUNTABLE
+
     def reached(self) -> float | None:
         """Share of the true front's hypervolume that was reached, 0 to 1; None where it is not known."""
         progress = self.progress() if self.truth else ()
@@ -122,12 +128,6 @@ class SearchResult:
         return (-self.corner[0], *self.corner[1:])
 
     def _whole(self) -> float:
-        """Hypervolume of the true front; 0 where that would take too long."""
+        """Hypervolume of the true front."""
         assert self.truth is not None, "only where everything is known"
-        if not _countable(len(self.truth.front), self.objectives):
-            return 0.0
         return hypervolume([(-worth, *costs) for worth, *costs in self.truth.front], self._reference)
-
-
-def _countable(members: int, objectives: Objectives) -> bool:
-    return float(members) ** (len(objectives.names) - 1) <= COUNTABLE

@@ -76,6 +76,8 @@ def conclusion(found: SearchResult, progress: Sequence[tuple[int, float]]) -> tu
         )
     else:
         said.append(f"After {spent:,} evaluations the front has {members}.")
+    if not found.countable:
+        said.append("How much the front dominates is not shown: with so many members and objectives that takes too long to compute.")
     rises = [number for (number, share), (_, before) in zip(progress[1:], progress[:-1], strict=True) if share > before]
     if rises and rises[-1] > (1 - _GROWING) * spent and not (truth and progress[-1][1] >= 1 - 1e-9):
         said.append(f"It still grew at evaluation {rises[-1]:,}: more trials may find more.")

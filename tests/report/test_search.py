@@ -8,7 +8,7 @@ import plotly.graph_objects
 import pytest
 from rich.console import Console
 
-from nas.core import survey
+from nas.core import search_result, survey
 from nas.core.budget import Budget, Costs
 from nas.core.latency import Interval
 from nas.core.objectives import Objectives
@@ -147,7 +147,7 @@ def test_a_budget_far_away_is_not_drawn_and_many_dots_are_thinned():
     assert DOTS / 2 < len(dots["x"]) <= DOTS and "of the dots one in 3 is drawn" in Page(search_html(many)).text.lower()
 
 
-def test_the_conclusion_says_what_is_missing_and_whether_more_may_come():
+def test_the_conclusion_says_what_is_missing_and_whether_more_may_come(monkeypatch):
     found = table()
     whole = replace(found, truth=Truth(900, tuple((one.worth, one.costs.latency.ms) for one in found.front), found.best.worth))
     best, reached, *_ = conclusion(whole, whole.progress())
@@ -156,6 +156,9 @@ def test_the_conclusion_says_what_is_missing_and_whether_more_may_come():
     assert best.endswith(f"has {found.best.worth + 0.5:.5g}, 0.5 more.") and "100 %" not in reached
     assert conclusion(found, [(1, 0.5), (found.evaluations, 0.9)])[-1].endswith("more trials may find more.")
     assert conclusion(found, [(1, 0.5), (2, 0.9), (found.evaluations, 0.9)])[-1] == "It last grew at evaluation 2."
+    assert not any("is not shown" in one for one in conclusion(found, found.progress()))
+    monkeypatch.setattr(search_result, "COUNTABLE", 3.0)
+    assert found.progress() == () and found.reached() is None and "is not shown" in conclusion(found, ())[-1]
 
 
 def test_nothing_within_the_budget_is_a_page():
