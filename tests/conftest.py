@@ -8,8 +8,8 @@ torch.set_num_threads(1)  # networks this small are slower with more threads, an
 # A runner started in the background ignores Ctrl-C and so would everything that the tests start, also what they interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Laws are tried on a third of the usual examples, so that the default suite stays short; `make test-all` tries them all.
-settings.register_profile("quick", max_examples=33)
+# Laws are tried on a quarter of the usual examples, so that the default suite stays short; `make test-all` tries them all.
+settings.register_profile("quick", max_examples=25)
 settings.load_profile("quick")
 
 LONGEST = ("end_to_end", "faults", "executors", "measuring", "conformance")
