@@ -92,6 +92,10 @@ class Head:
     power_w: float | None = None
     fits: tuple[Fit, ...] = ()
 
+    def passes_to_better(self, space: str) -> int:
+        """What `nas.measure --passes` must be told to add timings to the whole networks of `space`, and with them to its blocks."""
+        return 1 + min((network.passes for network in self.networks if network.space == space), default=0)
+
     def calibration_of(self, space: str) -> Calibration:
         """The calibration for networks of the space with that key: its own where it was measured, else the common one."""
         return next((fit.calibration for fit in self.fits if fit.space == space), self.calibration)

@@ -25,8 +25,8 @@ READY = "ready"
 COLUMNS = ("runtime", "version", "as", "latencies", "error/MACs", "interval", "made")
 """Headings of the overview."""
 
-DEFAULT_SPACE, GOOD_PASSES = "mobile_shuffle_32", 3
-"""The space that `nas.measure` times without `--space`, and how often it times blocks without `--passes`."""
+DEFAULT_SPACE = "mobile_shuffle_32"
+"""The space that `nas.measure` times without `--space`."""
 
 VERSION_WIDTH = 8
 """Of a version in the overview, which is to fit into 80 columns."""
@@ -132,14 +132,15 @@ def _table_facts(table: "Table", improve: str) -> dict[str, Any]:
     import search_spaces
 
     head, passes = table.head, [row.passes for row in table.rows.values()] or [0]
-    most = GOOD_PASSES if min(passes) < GOOD_PASSES else max(passes) + 2
     measured = {fit.space.split("@")[0] for fit in head.fits}
     return {
         "machine": head.machine,
         "conditions": head.conditions,
         "blocks": len(table.rows),
         "passes": [min(passes), max(passes)],
-        "spaces": {fit.space: _fit_facts(fit, f"{improve}{_option(fit.space)} --passes {most}") for fit in head.fits},
+        "spaces": {
+            fit.space: _fit_facts(fit, f"{improve}{_option(fit.space)} --passes {head.passes_to_better(fit.space)}") for fit in head.fits
+        },
         "spaces_not_measured": [name for name in search_spaces.names() if name not in measured],
     }
 

@@ -125,7 +125,7 @@ def _measure(job: "Job", host: "Host") -> None:
     if error.mape_percent > NOISY_PERCENT:
         messages.print(
             f"that error is large (a quiet machine reaches {NOISY_PERCENT:.0f} %): close other programs, fix the clocks, and run the "
-            f"command again with --passes {1 + max(one.passes for one in head.networks if one.space == job.space.key)}, which adds "
+            f"command again with --passes {head.passes_to_better(job.space.key)}, which adds "
             "timings (the least counts), or with --fresh",
             soft_wrap=True,
         )
