@@ -336,7 +336,7 @@ def recognise(numbers: Array) -> str | None:
         if np.allclose(numbers, expected, rtol=1e-3, atol=2e-3):
             return name.partition(" ")[0]
     below, zero, above = numbers[0], numbers[SAMPLES.size // 2], numbers[-1]
-    if np.allclose(numbers, np.clip(SAMPLES, below, above), atol=1e-4) and below < above:
+    if above - below > 1e-3 and np.allclose(numbers, np.clip(SAMPLES, below, above), atol=1e-4):
         return "clip"
     slope = float(numbers[SAMPLES.size // 2 + 1] - zero) / float(SAMPLES[1] - SAMPLES[0])
     if (below, above) == (0, 1) and np.allclose(numbers, np.clip(slope * SAMPLES + zero, 0, 1), atol=2e-3):
