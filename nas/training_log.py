@@ -67,11 +67,12 @@ class TrainingLog:
         if self._outputs is None:
             return
         file, writer = self._outputs
-        values = dict(zip(_COLUMNS, astuple(row), strict=True))
-        there = {name: value for name, value in values.items() if not math.isnan(value)}
-        file.write(",".join(f"{there[name]:.6g}" if name in there else "" for name in _COLUMNS) + "\n")
-        for name in there.keys() - {"step"}:
-            writer.add_scalar(name, there[name], row.step)
+        there = {name: value for name, value in zip(_COLUMNS, astuple(row), strict=True) if not math.isnan(value)}
+        cells = {name: f"{value:.6g}" if isinstance(value, float) else str(value) for name, value in there.items()}
+        file.write(",".join(cells.get(name, "") for name in _COLUMNS) + "\n")
+        for name, value in there.items():
+            if name != "step":
+                writer.add_scalar(name, value, row.step)
 
     def flush(self) -> None:
         """Brings all rows to disk."""
