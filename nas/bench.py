@@ -177,7 +177,8 @@ def time_networks(
     lost, sentinel = "", list[float]()
     with tempfile.TemporaryDirectory(prefix="on-device-") as folder:
         for _ in range(TRIES if keys else 0):
-            missing = [key for key in keys if key not in journal.done()]
+            done = journal.done()
+            missing = [key for key in keys if key not in done]
             at(len(keys) - len(missing))
             if not missing:
                 break
@@ -190,7 +191,8 @@ def time_networks(
                     for chunk in chunks:
                         journal.add(chunk, key, report)
                     sentinel += [] if key else [report.p10_ms]
-                    at(len(keys) - len(missing) + sum(one in journal.everything() for one in missing))
+                    timed = journal.everything()
+                    at(len(keys) - len(missing) + sum(one in timed for one in missing))
                 lost = ""
             except MeasurementError as error:
                 lost = str(error)

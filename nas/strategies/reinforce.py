@@ -63,19 +63,20 @@ class _Reinforce:
     def _learn(self, history: History, number: int) -> None:
         """One step of every policy, from evaluation `number`."""
         known = max(FIRST, number + 1)
-        recent = np.arange(max(0, known - RECENT), known)
+        recent = slice(max(0, known - RECENT), known)
         chosen = self._policies[0].chosen(history.genes[recent])
-        likelihood = np.array([chosen @ np.log(policy.probabilities() + 1e-12) for policy in self._policies])  # (aims, recent)
+        probabilities = [policy.probabilities() for policy in self._policies]
+        likelihood = np.array([chosen @ np.log(each + 1e-12) for each in probabilities])  # (aims, recent)
         raised = np.exp(likelihood - likelihood.max(axis=0))
         shares = raised / raised.mean(axis=0) + 1e-9  # between 0 and AIMS, never all 0
         accuracy = history.accuracy[recent] / max(float(history.accuracy[:known].std()), 1e-9)
-        one = int(np.flatnonzero(recent == number)[0])
+        one = number - recent.start
         for turn, (policy, share) in enumerate(zip(self._policies, shares, strict=True)):
             rewards: Floats = accuracy - PULL * np.abs(history.costs[recent] / self._aims[turn] - 1.0).mean(axis=1)
             baseline = np.average(rewards, weights=share)
             spread = max(float(np.sqrt(np.average((rewards - baseline) ** 2, weights=share))), 1e-9)
             advantage = float(np.clip((rewards[one] - baseline) / spread, -CLIP, CLIP))
-            slope = chosen[one] - policy.probabilities()
+            slope = chosen[one] - probabilities[turn]
             self._policies[turn] = replace(policy, logits=policy.logits + LEARNING_RATE * share[one] * advantage * slope)
 
     def _draw(self, policy: Policy, history: History, rng: np.random.Generator) -> Genes:
