@@ -7,6 +7,7 @@ from torch.nn import functional
 from nas.core.errors import SpaceError
 from nas.core.space import make_divisible
 from search_spaces.blocks.depthwise import DepthwiseConv
+from search_spaces.blocks.pointwise import PointwiseConv
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -39,8 +40,7 @@ class ConvNorm(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int, groups: int, act: str) -> None:
         super().__init__()
-        kind = DepthwiseConv if groups == in_channels == out_channels else nn.Conv2d
-        self.conv = kind(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.conv = _convolution(in_channels, out_channels, kernel, stride, groups)
         self.norm = nn.BatchNorm2d(out_channels)
         self.act = activation(act)
 
@@ -56,8 +56,8 @@ class SqueezeExcite(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         squeezed = squeezed_channels(channels)
-        self.reduce = nn.Conv2d(channels, squeezed, 1)
-        self.expand = nn.Conv2d(squeezed, channels, 1)
+        self.reduce = PointwiseConv(channels, squeezed)
+        self.expand = PointwiseConv(squeezed, channels)
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, c, h, w) to the same shape, each channel scaled by its gate."""
@@ -132,7 +132,7 @@ class WideHead(nn.Module):
 
     def __init__(self, in_channels: int, width: int, classes: int, act: str) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.mix = PointwiseConv(in_channels, width, bias=False)
         self.act = activation(act)
         self.classifier = nn.Linear(width, classes)
 
@@ -141,3 +141,10 @@ class WideHead(nn.Module):
         mixed = self.act(self.mix(functional.adaptive_avg_pool2d(images, 1)))
         logits: Tensor = self.classifier(mixed.flatten(1))
         return logits
+
+
+def _convolution(in_channels: int, out_channels: int, kernel: int, stride: int, groups: int) -> nn.Conv2d:
+    if (kernel, stride, groups) == (1, 1, 1):
+        return PointwiseConv(in_channels, out_channels, bias=False)
+    kind = DepthwiseConv if groups == in_channels == out_channels else nn.Conv2d
+    return kind(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
