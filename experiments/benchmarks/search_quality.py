@@ -133,13 +133,13 @@ class Results:
         found: dict[str, Any] = {"front": {}, "budgets": {}}
         for problem, searches in self.groups("front").items():
             for name, runs in searches.items():
-                points = {
-                    str(point): _quartiles([run["shares"][str(point)] for run in runs if str(point) in run["shares"]]) for point in POINTS
-                }
+                reached = {str(point): [run["shares"][str(point)] for run in runs if str(point) in run["shares"]] for point in POINTS}
+                points = {point: _quartiles(shares) for point, shares in reached.items()}
                 to_goal = [run["evaluations_to_goal"] or float("inf") for run in runs]
                 middle = float(np.quantile(to_goal, 0.5, method="higher"))
                 found["front"].setdefault(problem, {})[name] = {
                     "seeds": len(runs),
+                    "fewer_seeds": {point: len(shares) for point, shares in reached.items() if 0 < len(shares) < len(runs)},
                     "shares": {point: quartiles for point, quartiles in points.items() if quartiles},
                     "evaluations_to_goal": None if np.isinf(middle) else int(middle),
                     "reached_goal": int(np.isfinite(to_goal).sum()),
@@ -162,7 +162,8 @@ def show(summary: dict[str, Any]) -> None:
     for problem, searches in summary["front"].items():
         print(f"\n{problem}: share of the true front's hypervolume, median (quartiles), and evaluations to {GOAL:.0%}")
         for name, found in sorted(searches.items(), key=lambda item: -item[1]["shares"].get("100", [0, 0])[1]):
-            cells = [f"{q[1]:.4f} ({q[0]:.4f}-{q[2]:.4f})" for q in found["shares"].values()]
+            few = {point: f" of {count}" for point, count in found["fewer_seeds"].items()}
+            cells = [f"{q[1]:.4f} ({q[0]:.4f}-{q[2]:.4f}){few.get(point, '')}" for point, q in found["shares"].items()]
             print(
                 f"  {name:<22}{found['seeds']:>3} seeds  "
                 + "  ".join(cells)

@@ -23,7 +23,8 @@ _MARKS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v":
 _TITLE = "missing share of the true front's hypervolume"
 
 Summary = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""By problem and search: "shares" has low, middle and high quartile by number of evaluations, "seeds" how many runs there are."""
+"""By problem and search: "shares" has low, middle and high quartile by number of evaluations, "seeds" how many runs there are, and "fewer_seeds" how many
+of them at the numbers of evaluations that not all reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ def lines(front: Summary, problem: str, peers: Collection[str]) -> list[Line]:
         shares = runs["shares"].values()
         high, middle, low = (tuple(max(LEAST, 1.0 - quartiles[place]) for quartiles in shares) for place in range(3))
         colour, width, mark = looks[name]
-        label, points = f"{name} ({runs['seeds']} seeds)", tuple(map(int, runs["shares"]))
+        fewer = "".join(f", {count} at {point}" for point, count in runs.get("fewer_seeds", {}).items())
+        label, points = f"{name} ({runs['seeds']} seeds{fewer})", tuple(map(int, runs["shares"]))
         found.append(Line(name, label, points, low, middle, high, colour, width, name in peers, mark))
     return found
 
