@@ -4,7 +4,7 @@ import random
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,10 @@ RUNTIMES = {"tensorrt": ("onnxruntime", "tensorrt"), "tflite": ("litert", "cpu")
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A device that was reached and can time what a problem is about. `target` is what is measured there, `machine` its fingerprint."""
+    """A device that was reached and can time what a problem is about. `target` is what is measured there, `machine` its fingerprint.
+
+    Of a problem in several precisions `target` is in the first; the others differ in nothing else.
+    """
 
     host: Host
     target: RuntimeTarget
@@ -71,7 +74,7 @@ class Bench:
         from nas import device_latency
 
         timed = device_latency.timed_on(self.host, self.target)
-        predicted = device_latency.predicted(problem.device, problem.model, problem.space.key)
+        predicted = device_latency.predicted(problem.device, problem.models, problem.space.key)
         lost: list[str] = []
 
         def latency(precision: str, path: Path, network: NetworkSpec) -> "tuple[LatencyEstimate | None, str]":
@@ -126,16 +129,18 @@ def probe(problem: Problem, host: Host, place: str) -> Bench:
             f"candidates are priced for {priced}, which this program cannot time (it times {', '.join(model_files.PRECISIONS)}): "
             f"search for another --runtime, or leave out --target"
         )
-    found = find(Asked(problem.settings.device, place, runtime, provider, priced.precision, priced.threads), host, may_write=False)
-    if isinstance(problem.model, LookupTable):
-        table = table_file.path_of(Path(problem.device.path), priced)
-        machine = table_file.read(table).head.machine
-        if machine != found.machine:
-            raise TargetMismatchError(
-                f"{table} was measured on {machine}, the device at {place} is {found.machine}: measure it under a name of its own "
-                f"(python -m nas.measure --device NAME --target {place})"
-            )
-    return Bench(host, found.target, found.machine, provider, min(found.max_onnx_opset, problem.device.max_onnx_opset))
+    given = problem.settings.device, place, runtime, provider
+    every = [find(Asked(*given, model.target.precision, priced.threads), host, may_write=False) for model in problem.models]
+    for model, found in zip(problem.models, every, strict=True):
+        if isinstance(model, LookupTable):
+            table = table_file.path_of(Path(problem.device.path), model.target)
+            machine = table_file.read(table).head.machine
+            if machine != found.machine:
+                raise TargetMismatchError(
+                    f"{table} was measured on {machine}, the device at {place} is {found.machine}: measure it under a name of its own "
+                    f"(python -m nas.measure --device NAME --target {place})"
+                )
+    return Bench(host, every[0].target, every[0].machine, provider, min(every[0].max_onnx_opset, problem.device.max_onnx_opset))
 
 
 def _runtime(target: RuntimeTarget) -> tuple[str, str]:
@@ -155,13 +160,14 @@ def try_out(problem: Problem, bench: Bench) -> None:
         MeasurementError: it cannot be written or timed.
     """
     with tempfile.TemporaryDirectory(prefix="on-device-") as folder:
-        for _ in bench.time([_file(problem, bench, problem.space.smallest(), Path(folder) / SENTINEL)]):
+        for _ in bench.time([_file(problem, bench, _sentinel(problem), Path(folder) / SENTINEL)]):
             pass
 
 
 def title(problem: Problem, bench: Bench) -> dict[str, Any]:
     """What timings on `bench` hold for."""
-    return {"target": str(bench.target), "machine": bench.machine, "space": problem.space.key}
+    targets = [str(_in(model.target.precision, bench)) for model in problem.models]
+    return {"target": " and ".join(targets), "machine": bench.machine, "space": problem.searched.key}
 
 
 def time_networks(
@@ -184,7 +190,7 @@ def time_networks(
                 break
             try:
                 files = {name: _file(problem, bench, one, Path(folder) / name) for name, one in by_name.items()}
-                files[SENTINEL] = _file(problem, bench, problem.space.smallest(), Path(folder) / SENTINEL)
+                files[SENTINEL] = _file(problem, bench, _sentinel(problem), Path(folder) / SENTINEL)
                 plan = _plan(missing, journal.next_chunk())
                 models = [files[key[0] if key else SENTINEL] for _, key in plan]
                 for (chunks, key), report in zip(plan, bench.time(models), strict=True):
@@ -228,8 +234,19 @@ def _journal(path: Path, title: dict[str, Any]) -> Journal:
 
 
 def _file(problem: Problem, bench: Bench, architecture: Architecture, path: Path) -> Path:
-    """The network as the file that the target runs, with random weights."""
-    path = path.with_suffix(model_files.require(bench.target))
+    """The network as the file that the target runs, in its precision and with random weights."""
+    target = _in(problem.model_of(architecture).target.precision, bench)
+    path = path.with_suffix(model_files.require(target))
     if not path.exists():
-        model_files.write(problem.network(architecture), path, bench.target, bench.max_opset)
+        model_files.write(problem.network(architecture), path, target, bench.max_opset)
     return path
+
+
+def _sentinel(problem: Problem) -> Architecture:
+    """The smallest network of the space: in the first precision and whole, where these are genes."""
+    smallest = problem.space.smallest()
+    return problem.joint.space.architecture((*smallest.genes, 0, 0)) if problem.joint else smallest
+
+
+def _in(precision: str, bench: Bench) -> RuntimeTarget:
+    return replace(bench.target, precision=precision)

@@ -2,7 +2,7 @@
 
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -28,13 +28,13 @@ INT8_AS_MEASURED = "it is priced as a file with every operator in int8; whether 
 """What a reader must know of an int8 file for another device: the compressor chose its form by timing here."""
 
 
-def latency_of_files(device: DeviceProfile, model: LatencyModel, space: str) -> Latency:
+def latency_of_files(device: DeviceProfile, models: Sequence[LatencyModel], space: str) -> Latency:
     """A function from (precision, ONNX file, network) to the latency on `device`, or None and the reason.
 
-    It is for the runtime and the threads of `model`; files of another precision than the model's are priced by what the device
+    It is for the runtime and the threads of `models`, one a precision; files of another precision are priced by what the device
     knows of that one, for networks of the space with the key `space`.
     """
-    return timed_on(LocalHost(), model.target) if device.name == THIS_MACHINE else predicted(device, model, space)
+    return timed_on(LocalHost(), models[0].target) if device.name == THIS_MACHINE else predicted(device, models, space)
 
 
 def timed_on(host: Host, searched: RuntimeTarget) -> Latency:
@@ -87,15 +87,15 @@ def _repeated_ms(host: Host, target: RuntimeTarget, file: Path) -> list[float]:
     return [report.p10_ms for report in reports]
 
 
-def predicted(device: DeviceProfile, model: LatencyModel, space: str) -> Latency:
-    """The function that prices files by what the device knows of their precision."""
-    searched = model.target
+def predicted(device: DeviceProfile, models: Sequence[LatencyModel], space: str) -> Latency:
+    """The function that prices files by the model of their precision, or by what the device knows of that one."""
+    searched, given = models[0].target, {model.target.precision: model for model in models}
 
     @cache
     def model_of(precision: str) -> LatencyModel | str:
         """What prices files of `precision` in the same runtime with as many threads, or why nothing does."""
-        if precision == searched.precision:
-            return model
+        if precision in given:
+            return given[precision]
         try:
             return latency_models.load(device, precision, searched.runtime, searched.threads, space)
         except TargetMismatchError:

@@ -1,19 +1,20 @@
 """What the networks of a joint space cost on a device: each at the prices of its own precision, pruned as its genes say."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from latency_models import pricing
 from latency_models.extremes import fastest, slowest
 from nas import feasibility, footprint, landscapes
 from nas.core.architecture import Architecture
 from nas.core.budget import Budget, Costs
 from nas.core.errors import InfeasibleBudgetError
 from nas.core.landscape import Genes, Landscape, Mask, Prices
-from nas.core.latency import LatencyModel, estimate
+from nas.core.latency import Interval, LatencyModel, estimate
 from nas.core.objectives import Objectives
 from nas.core.space import SearchSpace
 from nas.core.units import format_latency
@@ -23,9 +24,10 @@ from nas.landscapes import CostTable
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """One combination of precision and share of hidden channels: `space` is what pruning leaves of all networks."""
+    """One combination of precision and share of hidden channels, the genes `pair`: `space` is what pruning leaves of all networks."""
 
     name: str
+    pair: tuple[int, int]
     space: SearchSpace
     model: LatencyModel
     power_w: float | None
@@ -42,16 +44,33 @@ class JointPrices:
     models: tuple[LatencyModel, ...]
     power_w: tuple[float | None, ...]
 
-    def price(self, architecture: Architecture, channels: int, classes: int) -> Costs:
-        """What `architecture` costs, at its precision."""
-        network, precision = self.space.network(architecture, channels, classes), architecture.genes[-2]
-        model = self.models[precision]
-        return footprint.costs(network, estimate(model, network).total, model.target.precision, self.power_w[precision])
+    def price(self, architecture: Architecture, channels: int, classes: int, timed: Interval | None = None) -> Costs:
+        """What `architecture` costs, at its precision; `timed` is its latency where that is known."""
+        network, model = self.space.network(architecture, channels, classes), self.model(architecture)
+        latency = timed or estimate(model, network).total
+        return footprint.costs(network, latency, model.target.precision, self.power_w[architecture.genes[-2]])
 
-    def landscape(self, budget: Budget, channels: int, classes: int, objectives: Objectives) -> Landscape:
-        """The landscape of all networks: what `price` says of one, for many at once."""
-        given = budget, channels, classes, objectives
-        parts = [landscapes.of_space(one.costs(channels, classes), one.model, *given) for one in self._versions()]
+    def model(self, architecture: Architecture) -> LatencyModel:
+        """What prices `architecture`: the model of its precision."""
+        return self.models[architecture.genes[-2]]
+
+    def latencies(self, genes: Genes, channels: int, classes: int) -> pricing.Prices:
+        """Latencies of the architectures with `genes` (n, genes), in canonical form, as the models predict them."""
+        found = np.empty((4, len(genes)))
+        for one in self._versions():
+            rows = (genes[:, -2:] == one.pair).all(axis=1)
+            priced = one.costs(channels, classes).latency.price(genes[rows, :-2])
+            found[:, rows] = priced.ms, priced.low_ms, priced.high_ms, priced.coverage
+        return pricing.Prices(*found)
+
+    def landscape(
+        self, budget: Budget, channels: int, classes: int, objectives: Objectives, timed: Mapping[Architecture, Interval] | None = None
+    ) -> Landscape:
+        """The landscape of all networks: what `price` says of one, for many at once; those in `timed` take what they took."""
+        given, parts = (budget, channels, classes, objectives), []
+        for one in self._versions():
+            own = {known.genes[:-2]: latency for known, latency in (timed or {}).items() if known.genes[-2:] == one.pair}
+            parts.append(landscapes.of_space(one.costs(channels, classes).knowing(own), one.model, *given))
         return _joined(self.space, parts, objectives)
 
     def check(self, budget: Budget, channels: int, classes: int) -> tuple[str, ...]:
@@ -91,10 +110,10 @@ class JointPrices:
 
     def _versions(self) -> Iterator[_Version]:
         """Every combination, in the order of the genes: precision, then share."""
-        for precision, model, watts in zip(self.space.precisions, self.models, self.power_w, strict=True):
-            for keep, space in zip(self.space.keeps, self.space.spaces, strict=True):
+        for row, (precision, model, watts) in enumerate(zip(self.space.precisions, self.models, self.power_w, strict=True)):
+            for column, (keep, space) in enumerate(zip(self.space.keeps, self.space.spaces, strict=True)):
                 name = precision if keep == 1.0 else f"{precision}, {keep:g} of hidden channels"
-                yield _Version(name, space, model, watts)
+                yield _Version(name, (row, column), space, model, watts)
 
 
 def _about(sentence: str) -> str:

@@ -5,7 +5,7 @@ for each that it proposes.
 """
 
 import itertools
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from latency_models.extremes import fastest, greatest, least, slowest
 from latency_models.pricing import GeneTable, PriceTable, canonical, sample
+from latency_models.refitting import TimedPrices
 from nas import footprint
 from nas.core import objectives as core_objectives
 from nas.core import survey as core_survey
 from nas.core.budget import METRICS, Budget
 from nas.core.errors import ObjectivesError
 from nas.core.landscape import Floats, Genes, Landscape, Mask, Prices
-from nas.core.latency import LatencyModel
+from nas.core.latency import Interval, LatencyModel
 from nas.core.objectives import Objectives
 from nas.core.space import SearchSpace
 from nas.core.survey import Range, Survey
@@ -58,6 +59,10 @@ class CostTable:
             GeneTable.of(space, block_macs, "sum", in_channels, classes),
             power_w,
         )
+
+    def knowing(self, timed: Mapping[tuple[int, ...], Interval]) -> "CostTable":
+        """These costs, but for the latencies of architectures that were timed; by their genes, in canonical form."""
+        return replace(self, latency=TimedPrices.over(self.latency, timed)) if timed else self
 
     def bounds(self, genes: Genes, metrics: Container[str]) -> dict[str, Floats]:
         """What limits on `metrics` are compared with, (n,) of each; energy is left out where no power was measured."""

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from latency_models.fitting import mape_percent
-from latency_models.pricing import PriceTable
-from latency_models.refitting import Timed, known_networks, refit
-from nas import feasibility, timed_networks
+from latency_models.refitting import Refit, Timed, known_networks, refit
+from nas import timed_networks
 from nas.bench import PASSES, Bench, time_networks, title
 from nas.core.architecture import Architecture
 from nas.core.errors import InfeasibleBudgetError, StudyError
-from nas.core.latency import Interval, estimate
+from nas.core.latency import Interval, LatencyModel, estimate
 from nas.core.pareto import spread
 from nas.core.result import DeviceCheck, Pick, TimedResult
 from nas.display import Display
@@ -98,35 +97,40 @@ def repriced(problem: Problem, history: TimedNetworks) -> Problem:
     """`problem` at the prices that the timed networks of closed rounds give."""
     if not history.networks:
         return problem
-    timed = [Timed(problem.network(one.architecture), one.measured.ms) for one in history.networks]
-    model = refit(problem.model, timed, known_networks(problem.device, problem.model, problem.space.key)).model
-    return replace(problem, model=model, timed=history.prices)
+    return problem.at(tuple(_refitted(problem, history, model)[0].model for model in problem.models), history.prices)
+
+
+def _refitted(problem: Problem, history: TimedNetworks, model: LatencyModel) -> tuple[Refit, list[TimedNetwork]]:
+    """`model` as the timed networks that it prices correct it, and which these are."""
+    own = [one for one in history.networks if problem.model_of(one.architecture).target == model.target]
+    timed = [Timed(problem.network(one.architecture), one.measured.ms) for one in own]
+    return refit(model, timed, known_networks(problem.device, model, problem.space.key)), own
 
 
 def check(problem: Problem, history: TimedNetworks) -> DeviceCheck | None:
     """Predicted against measured, for the report; None where nothing was ever timed. `problem` is at the prices of before."""
     if not history.rounds:
         return None
-    networks = [problem.network(one.architecture) for one in history.networks]
-    timed = [Timed(network, one.measured.ms) for network, one in zip(networks, history.networks, strict=True)]
-    found = refit(problem.model, timed, known_networks(problem.device, problem.model, problem.space.key))
-    before = [estimate(problem.model, network).total for network in networks]
+    fits = [_refitted(problem, history, model) for model in problem.models]
+    left_out = {one.architecture: ms for found, own in fits for one, ms in zip(own, found.left_out_ms, strict=True)}
+    before = [estimate(problem.model_of(one.architecture), problem.network(one.architecture)).total for one in history.networks]
+    now = fits[0][0].model
     rows = tuple(
         TimedResult(
             one.architecture.id,
-            problem.space.describe(one.architecture),
+            problem.searched.describe(one.architecture),
             one.round,
             one.why,
             first,
             one.predicted,
             one.origin,
             one.measured,
-            left_out_ms,
+            left_out[one.architecture],
             one.undisturbed,
             one.when,
             one.conditions,
         )
-        for one, first, left_out_ms in zip(history.networks, before, found.left_out_ms, strict=True)
+        for one, first in zip(history.networks, before, strict=True)
     )
     measured = np.array([one.measured.ms for one in rows])
     return DeviceCheck(
@@ -135,9 +139,9 @@ def check(problem: Problem, history: TimedNetworks) -> DeviceCheck | None:
         rows,
         len(history.rounds),
         mape_percent(np.array([one.ms for one in before]), measured) if rows else None,
-        mape_percent(np.array(found.left_out_ms), measured) if rows else None,
-        found.model.origin,
-        found.model.confidence,
+        mape_percent(np.array([one.refitted_ms for one in rows]), measured) if rows else None,
+        now.origin,
+        now.confidence,
         _remarks(history),
     )
 
@@ -174,7 +178,7 @@ def _exhausted(problem: Problem, records: "Sequence[Record]", display: Display) 
         InfeasibleBudgetError: nothing that is known is either.
     """
     try:
-        feasibility.check(problem.space, problem.model, problem.budget, problem.channels, problem.classes, problem.power_w)
+        problem.check()
     except InfeasibleBudgetError as error:
         if not any(one.evaluation and problem.budget.holds(problem.price(one.architecture)) for one in records):
             raise InfeasibleBudgetError(f"{len(problem.timed)} networks were timed on the device, and by that {error}") from None
@@ -202,8 +206,8 @@ def _round(
         then = mape_percent(np.array([one.predicted.ms for one in networks]), np.array([one.measured.ms for one in networks]))
         inside = sum(one.predicted.low_ms <= one.measured.ms <= one.predicted.high_ms for one in networks)
         display.say(
-            f"Round {number}: {len(networks)} networks timed on {bench.target}; predictions were off by {then:.1f} % on average, "
-            f"{inside} of {len(networks)} within their bounds. Prices are fitted again to {len(after.networks)} timed networks."
+            f"Round {number}: {len(networks)} networks timed on {title(problem, bench)['target']}; predictions were off by {then:.1f} % "
+            f"on average, {inside} of {len(networks)} within their bounds. Prices are fitted again to {len(after.networks)} timed networks."
         )
     return after
 
@@ -229,20 +233,20 @@ def _uncertain(problem: Problem, front: Sequence[Architecture], known: Sequence[
     genes = np.unique(genes, axis=0)
     seen = {one.genes for one in known}
     genes = genes[landscape.price(genes).feasible & np.array([tuple(row) not in seen for row in genes.tolist()])]
-    prices = PriceTable.of(problem.space, problem.model, problem.channels, problem.classes).price(genes)
+    prices = problem.predicted(genes)
     width = np.round((prices.high_ms - prices.low_ms) / prices.ms, 2)
-    reference = [math.log(estimate(problem.model, problem.network(one)).total.ms) for one in known]
+    reference = [math.log(estimate(problem.model_of(one), problem.network(one)).total.ms) for one in known]
     found: list[int] = []
     for _ in range(min(UNCERTAIN, len(genes))):
         others = np.array([*reference, *(math.log(prices.ms[one]) for one in found)] or [0.0])
         unlike = np.abs(np.log(prices.ms)[:, None] - others).min(axis=1)
         unlike[found] = -1.0
         found.append(int(np.lexsort((-unlike, np.where(unlike < 0, 1.0, -width)))[0]))
-    return [problem.space.architecture([int(gene) for gene in genes[one]]) for one in found]
+    return [problem.searched.architecture([int(gene) for gene in genes[one]]) for one in found]
 
 
 def _timed(problem: Problem, bench: Bench, architecture: Architecture, number: int, why: str, found: Sequence[Found]) -> TimedNetwork:
-    expected = estimate(problem.model, problem.network(architecture))
+    expected = estimate(problem.model_of(architecture), problem.network(architecture))
     times = [one.timing.p10_ms for one in found]
     return TimedNetwork(
         architecture,

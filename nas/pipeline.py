@@ -53,8 +53,6 @@ def search(settings: RunSettings, execution: Execution, path: Path, display: Dis
         NasError: see `nas.core.errors`; whatever was finished before is kept.
     """
     question = ask(settings)
-    if question.joint and execution.target:
-        raise StudyError("--target times networks of one precision, as they are: leave it out where --precision or --keep gives several")
     executors.require(execution.executor)
     runtimes.of_files(question.model.target.runtime).require()
     parts = data_sources.read(settings.data, question.space.resolutions[-1])
@@ -176,7 +174,7 @@ def finish(
             tune_all(tuner, untuned, lambda done: bar.at(done, f"{len(untuned)} picks"))
     # Only now, with nothing else running: compressors choose by timing, and files may be timed.
     calibration = calibration_data(data, settings.calibration_images)
-    latency = bench.latency_of_files(problem, display) if bench else latency_of_files(device, problem.model, problem.space.key)
+    latency = bench.latency_of_files(problem, display) if bench else latency_of_files(device, problem.models, problem.space.key)
     watts = partial(power.of, device)
     target, opset = problem.model.target, device.max_onnx_opset
     finisher = Finisher(problem.searched, data, calibration, converters, target, opset, latency, watts, problem.budget, folder)

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 import hardware_profiles
 import latency_models
 import search_spaces
-from latency_models.refitting import TimedPrices
+from latency_models import pricing
 from nas import compressors, feasibility, footprint, joint_space, joint_targets, landscapes, power
 from nas.core import plugins
 from nas.core.architecture import Architecture
 from nas.core.budget import Budget, Costs
 from nas.core.device import DeviceProfile
 from nas.core.errors import DeviceError
-from nas.core.landscape import Landscape
+from nas.core.landscape import Genes, Landscape
 from nas.core.latency import Interval, LatencyModel, estimate
 from nas.core.network import NetworkSpec
 from nas.core.objectives import Objectives
@@ -46,13 +46,9 @@ class Question:
         Raises:
             InfeasibleBudgetError: no network of the space fits the budget.
         """
-        if self.joint:
-            findings = self.joint.check(self.budget, channels, classes)
-        else:
-            watts = power.of(self.device, self.model.target)
-            findings = feasibility.check(self.space, self.model, self.budget, channels, classes, watts)
-        given = self.settings, self.device, self.model, self.space, self.budget, channels, classes, findings
-        return Problem(*given, joint=self.joint)
+        given = self.settings, self.device, self.model, self.space, self.budget, channels, classes
+        problem = Problem(*given, (), joint=self.joint)
+        return replace(problem, findings=problem.check())
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +99,53 @@ class Problem:
         """Watts that were measured beside the latencies; None where none were."""
         return power.of(self.device, self.model.target)
 
+    @property
+    def models(self) -> tuple[LatencyModel, ...]:
+        """What prices networks: one model, or one for each precision where that is a gene."""
+        return self.joint.models if self.joint else (self.model,)
+
+    def model_of(self, architecture: Architecture) -> LatencyModel:
+        """What prices `architecture`."""
+        return self.joint.model(architecture) if self.joint else self.model
+
+    def at(self, models: tuple[LatencyModel, ...], timed: Mapping[Architecture, Interval]) -> "Problem":
+        """The problem at the prices of other `models`, but for the networks that were `timed`."""
+        return replace(self, model=models[0], joint=replace(self.joint, models=models) if self.joint else None, timed=timed)
+
+    def predicted(self, genes: Genes) -> pricing.Prices:
+        """Latencies of the architectures with `genes` (n, genes), in canonical form, as the models predict them."""
+        if self.joint:
+            return self.joint.latencies(genes, self.channels, self.classes)
+        return self._costs().latency.price(genes)
+
+    def check(self) -> tuple[str, ...]:
+        """Sentences that the user must know about the budget.
+
+        Raises:
+            InfeasibleBudgetError: no network is within it.
+        """
+        if self.joint:
+            return self.joint.check(self.budget, self.channels, self.classes)
+        return feasibility.check(self.space, self.model, self.budget, self.channels, self.classes, self.power_w)
+
     def network(self, architecture: Architecture) -> NetworkSpec:
         """The network that `architecture` stands for on these images."""
         return self.searched.network(architecture, self.channels, self.classes)
 
     def price(self, architecture: Architecture) -> Costs:
         """What `architecture` costs on the device, at the precision that the device's latencies are known for."""
+        timed = self.timed.get(architecture)
         if self.joint:
-            return self.joint.price(architecture, self.channels, self.classes)
+            return self.joint.price(architecture, self.channels, self.classes, timed)
         network = self.network(architecture)
-        latency = self.timed.get(architecture) or estimate(self.model, network).total
+        latency = timed or estimate(self.model, network).total
         return footprint.costs(network, latency, self.model.target.precision, self.power_w)
 
     def landscape(self) -> Landscape:
         """Costs of all architectures, for strategies: what `price` says of one, for many at once."""
         if self.joint:
-            return self.joint.landscape(self.budget, self.channels, self.classes, self.objectives)
-        costs = self._costs()
-        timed = TimedPrices.over(costs.latency, {architecture.genes: latency for architecture, latency in self.timed.items()})
-        costs = replace(costs, latency=timed) if self.timed else costs
+            return self.joint.landscape(self.budget, self.channels, self.classes, self.objectives, self.timed)
+        costs = self._costs().knowing({architecture.genes: latency for architecture, latency in self.timed.items()})
         return landscapes.of_space(costs, self.model, self.budget, self.channels, self.classes, self.objectives)
 
     def _costs(self) -> landscapes.CostTable:

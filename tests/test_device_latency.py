@@ -22,7 +22,7 @@ NETWORK, FILE = SPACE.network(SPACE.smallest(), 1, 10), Path("model.onnx")
 
 def latency(folder, measured, precision, threads=None):
     device = hardware_profiles.load(board(folder, [FP32, INT8, INT8_TWO], measured))
-    return device, latency_of_files(device, latency_models.load(device, precision, threads=threads), "")
+    return device, latency_of_files(device, [latency_models.load(device, precision, threads=threads)], "")
 
 
 @pytest.mark.parametrize("searched", ["fp32", "int8"])
@@ -69,7 +69,7 @@ def of_this_machine(**changed):
     class Model:
         target = replace(FP32, device="local", **changed)
 
-    return latency_of_files(hardware_profiles.load("local"), Model(), "")
+    return latency_of_files(hardware_profiles.load("local"), [Model()], "")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ from nas.problem import Problem
 from nas.run_folder import RunFolder
 from nas.settings import RunSettings
 from nas.study import SearchStudy
+from tests.joint import Integers
+from tests.joint import prices as joint_prices
 from tests.measuring.fakes import FakeHost
 from tests.test_conclusion import PROFILE, latency, pick, step
 from tests.tiny import SPACE, TARGET, Device
@@ -37,9 +39,9 @@ class Display(Silent):
 class Run:
     """A search in `folder` on a device that takes `factor` times what the model says; `evaluations` are all ever made."""
 
-    def __init__(self, folder, factor=1.3, trials=TRIALS, budget_ms=BUDGET_MS, **host):
+    def __init__(self, folder, factor=1.3, trials=TRIALS, budget_ms=BUDGET_MS, joint=None, **host):
         settings = RunSettings(device="abacus", budget_ms=budget_ms, strategy="random", trials=trials)
-        self.problem = Problem(settings, PROFILE, Device(), SPACE, Budget(budget_ms), 1, 3, ())
+        self.problem = Problem(settings, PROFILE, Device(), SPACE, Budget(budget_ms), 1, 3, (), joint=joint)
         self.folder, self.display, self.evaluations = RunFolder(folder), Display(), []
         self.truth = {"sentinel": factor * self.ms(SPACE.smallest())}
         self.factor = factor
@@ -58,7 +60,7 @@ class Run:
         """The study, with accuracies that grow with the work."""
         strategy = strategies.load("random", problem.landscape(), 0)
         given = problem.price, problem.macs, problem.budget, strategy, problem.settings.trials, 0
-        study = SearchStudy(self.folder.path, SPACE, *given, price_list=problem.price_list)
+        study = SearchStudy(self.folder.path, problem.searched, *given, price_list=problem.price_list)
         self.chunks.append(problem.settings.trials)
         while candidate := study.ask():
             if self.stop_after is not None and len(self.evaluations) >= self.stop_after:
@@ -83,8 +85,9 @@ def written(monkeypatch):
 
     def write(spec, path, of, opset):
         path.write_text("a model")
+        model = Integers() if of.precision == "int8" else Device()
         for run in RUNS:
-            run.truth.setdefault(path.stem, run.factor * estimate(Device(), spec).total.ms)
+            run.truth.setdefault(path.stem, run.factor ** (1 if of.precision == "fp32" else -1) * estimate(model, spec).total.ms)
 
     monkeypatch.setattr(model_files, "write", write)
     monkeypatch.setattr(model_files, "require", lambda target: ".onnx")
@@ -133,6 +136,27 @@ def test_what_is_timed_is_the_front_and_what_is_least_certain(tmp_path):
     assert len({timed.architecture for timed in one.history.networks}) == len(one.history.networks), "nothing is timed in two rounds"
     known = set(one.evaluations)
     assert all(timed.architecture in known for timed in first if timed.why == "front")
+
+
+def test_where_precision_is_a_gene_each_learns_from_its_own(tmp_path):
+    """A device that takes 1.3 times what the model says in fp32, and 1/1.3 in int8; networks whole and pruned."""
+    one = run(tmp_path / "run", joint=joint_prices(), trials=40)
+    now, _ = one.search()
+    timed = one.history.networks
+    precisions = [now.joint.space.precision(each.architecture) for each in timed]
+    assert precisions.count("fp32") >= 3 and precisions.count("int8") >= 3
+    assert one.history.title["target"] == f"{Device().target} and {Integers().target}"
+    for architecture in set(one.evaluations) - set(now.timed):
+        network, latency = now.network(architecture), now.price(architecture).latency
+        fp32 = now.joint.space.precision(architecture) == "fp32"
+        truth = 1.3 * estimate(Device(), network).total.ms if fp32 else estimate(Integers(), network).total.ms / 1.3
+        assert latency.ms == pytest.approx(truth, rel=0.02) and latency.low_ms <= truth <= latency.high_ms
+    genes = np.array([each.architecture.genes for each in timed], dtype=np.int32)
+    assert now.landscape().price(genes).costs[:, 0] == pytest.approx([each.measured.ms for each in timed])
+    checked = on_device.check(one.problem, one.history)
+    assert [each.measured for each in checked.networks] == [each.measured for each in timed]
+    assert checked.error_after_percent < 1 < 20 < checked.error_before_percent
+    assert all(each.description.endswith(("fp32", "int8", "of hidden channels")) for each in checked.networks)
 
 
 def test_the_same_command_again_does_nothing(tmp_path):

@@ -23,8 +23,8 @@ _MARKS = {"o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v":
 _TITLE = "missing share of the true front's hypervolume"
 
 Summary = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""By problem and search: "shares" has low, middle and high quartile by number of evaluations, "seeds" how many runs there are, and "fewer_seeds" how many
-of them at the numbers of evaluations that not all reached."""
+"""By problem and search: "shares" has low, middle and high quartile by number of evaluations, "seeds" how many runs there are, and
+"fewer_seeds" how many of them at the numbers of evaluations that not all reached."""
 
 
 @dataclass(frozen=True, slots=True)
