@@ -271,11 +271,11 @@ def _remarks(history: TimedNetworks) -> tuple[str, ...]:
         if one.lost
     ]
     sentinels = [(one.number, one.sentinel_ms) for one in history.rounds if one.sentinel_ms]
-    for number, ms in sentinels[1:]:
-        change = ms / sentinels[0][1] - 1.0
-        if abs(change) > DRIFT:
-            found.append(
-                f"The sentinel network took {100 * change:+.0f} % in round {number}, against round {sentinels[0][0]}: the device "
-                f"changed its speed (heat, clocks, other programs)."
-            )
+    changes = [(number, ms / sentinels[0][1] - 1.0) for number, ms in sentinels[1:]]
+    drifted = [f"{100 * change:+.0f} % in round {number}" for number, change in changes if abs(change) > DRIFT]
+    if drifted:
+        found.append(
+            f"The sentinel network took {', '.join(drifted)}, against round {sentinels[0][0]}: the device changed its speed (heat, "
+            f"clocks, other programs)."
+        )
     return tuple(found)
