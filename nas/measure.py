@@ -147,6 +147,7 @@ def _say_complete(job: "Job", wanted: "Wanted") -> None:
 
 
 def _dry_run(job: "Job", fresh: bool) -> None:
+    from nas.measuring.job import ROUNDS
     from nas.measuring.journal import Journal
     from nas.measuring.tables import in_passes
     from search_spaces import blocks
@@ -156,7 +157,7 @@ def _dry_run(job: "Job", fresh: bool) -> None:
     if not keys:
         _say_complete(job, wanted)
         return
-    done = {} if fresh else Journal(job.journal, job.title).done()
+    missing = dict.fromkeys(keys, 0) if fresh else Journal(job.journal, job.title).missing(keys, ROUNDS)
     passes: dict[str, list[int]] = {}
     for item, number in keys:
         passes.setdefault(item, []).append(number)
@@ -164,17 +165,15 @@ def _dry_run(job: "Job", fresh: bool) -> None:
     for item, numbers in passes.items():
         spec = wanted.items[item]
         operators = [operator for block in getattr(spec, "blocks", (spec,)) for operator in blocks.operators(block)]
-        left = sum((item, number) not in done for number in numbers)
+        left = sum((item, number) in missing for number in numbers)
         mmacs = sum(operator.macs for operator in operators) / 1e6
         seconds += SECONDS_A_FILE * (left > 0) + left * (SECONDS_A_TIMING + SECONDS_A_MMAC * mmacs)
     counts = [len([item for item in passes if item in group]) for group in (wanted.blocks, wanted.networks)]
     how_often = in_passes([len(numbers) for numbers in passes.values()])
     counted = f"{counts[0]} blocks and {counts[1]} whole networks of {job.space.key}"
     output.print(f"{job.target}: {counted} to time, in {how_often}", soft_wrap=True)
-    left = sum(key not in done for key in keys)
-    output.print(
-        f"{left} of {len(keys)} timings left, about {seconds / 60:.0f} min on a processor like a laptop's, into {job.table}", soft_wrap=True
-    )
+    count = f"{len(missing)} of {len(keys)} timings left"
+    output.print(f"{count}, about {seconds / 60:.0f} min on a processor like a laptop's, into {job.table}", soft_wrap=True)
 
 
 def _check(job: "Job", host: "Host") -> None:

@@ -205,13 +205,14 @@ def measure(job: Job, host: Host, at: Callable[[int, int], None]) -> Table:
     journal.begin()
     with tempfile.TemporaryDirectory(prefix="measure-") as folder:
         files = Files(job, wanted.items, Path(folder))
-        for _ in range(ROUNDS):
-            done = journal.done()
-            missing = [key for key in keys if key not in done]
-            at(len(keys) - len(missing), len(keys))
-            if not missing:
-                break
-            _round(job, host, journal, files, missing, lambda left: at(len(keys) - left, len(keys)))
+        at(len(keys) - len(journal.missing(keys, ROUNDS)), len(keys))
+        while missing := journal.missing(keys, ROUNDS):
+            fewest = min(missing.values())  # so that a call which was interrupted goes on in its round
+            due = [key for key, tries in missing.items() if tries == fewest]
+            finished = len(keys) - len(missing)
+            for timed in _round(job, host, journal, files, due):
+                at(finished + timed, len(keys))
+            at(len(keys) - len(journal.missing(keys, ROUNDS)), len(keys))
     calm = journal.done()
     table = tables.made(job, wanted, journal.everything(), sum(key not in calm for key in keys))
     atomic_write(job.table, table_file.text(table))
@@ -250,9 +251,9 @@ def reports(job: Job, host: Host, models: list[Path]) -> Iterator[Report]:
     return timing_web.stream(models, request) if target.runtime == "onnxruntime-web" else host.stream(models, request)
 
 
-def _round(job: Job, host: Host, journal: Journal, files: Files, missing: list[Key], left: Callable[[int], None]) -> None:
-    """Times everything in `missing` once, a pass after the other, in random order, between sentinels; says how many are left."""
-    order = sorted(missing, key=lambda key: (key[1], random.Random(f"{job.plan.seed} {key}").random()))
+def _round(job: Job, host: Host, journal: Journal, files: Files, due: list[Key]) -> Iterator[int]:
+    """Times everything that is `due` once, a pass after the other, in random order, between sentinels; gives how many are done."""
+    order = sorted(due, key=lambda key: (key[1], random.Random(f"{job.plan.seed} {key}").random()))
     first, done = journal.next_chunk(), 0
     for start in range(0, len(order), CHUNK * STREAM):
         part = order[start : start + CHUNK * STREAM]
@@ -267,7 +268,7 @@ def _round(job: Job, host: Host, journal: Journal, files: Files, missing: list[K
             for number in numbers:
                 journal.add(number, key, report)
             done += key is not None
-            left(len(order) - done)
+            yield done
 
 
 def _key(block: BlockSpec) -> str:

@@ -88,6 +88,11 @@ class Journal:
         least = {key: min(found, key=lambda one: one.timing.p10_ms) for key, found in self._found.items()}
         return least | self.done()
 
+    def missing(self, keys: Iterable[Key], tries: int) -> dict[Key, int]:
+        """Those of `keys` that are to be timed yet, and how often they were: disturbed each time, and fewer than `tries` times."""
+        done, times = self.done(), {key: len(found) for key, found in self._found.items()}
+        return {key: times.get(key, 0) for key in keys if key not in done and times.get(key, 0) < tries}
+
     def next_chunk(self) -> int:
         """A number that no chunk has yet."""
         return max((*self._sentinels, *(one.chunk for found in self._found.values() for one in found), -1)) + 1

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -70,6 +71,28 @@ def test_an_interrupted_measurement_continues_and_repeats_one_model_at_most(job,
     sentinels = sum(1 for name in host.timed) - TIMINGS
     assert steps[0] == TIMINGS // 2 - 1 and sentinels <= 4  # two a stream, and none of the rest twice
     assert job.table.exists() and not job.journal.exists()
+
+
+def test_an_interruption_on_a_device_that_is_never_calm_costs_no_round(job, no_files):
+    """Each timing has its four tries, whichever call they were made in, and the least tried ones go first."""
+    whole = FakeHost(changed={"undisturbed": 0.0})
+    measure(job, whole, at)
+    job.table.unlink()
+    host = FakeHost(changed={"undisturbed": 0.0})
+    for limit in (TIMINGS // 2, TIMINGS, 3 * TIMINGS, 4 * TIMINGS):
+        host.limit = limit
+        with pytest.raises(ConnectionLostError):
+            measure(job, host, at)
+        lines = [json.loads(line) for line in job.journal.read_text().split("\n")[1:] if line]
+        tries = Counter((line["item"], line["pass"]) for line in lines if line["item"]).values()
+        assert max(tries) - (min(tries) if len(tries) == TIMINGS else 0) <= 1
+    host.limit = None
+    steps = []
+    table = measure(job, host, lambda done, total: steps.append((done, total)))
+    streams = 2 * 4  # of an interrupted one the sentinels are timed once more
+    assert len(whole.timed) >= measuring.ROUNDS * TIMINGS and len(host.timed) <= len(whole.timed) + streams
+    assert steps == sorted(steps) and steps[-1] == (TIMINGS, TIMINGS)
+    assert f"; {TIMINGS} of the last timings disturbed" in table.head.provenance.source
 
 
 def test_what_a_drifting_sentinel_encloses_is_measured_again(job, no_files, monkeypatch):
