@@ -147,14 +147,18 @@ class Results:
                 }
         for problem, searches in self.groups("budgets").items():
             for name, runs in searches.items():
-                regrets = np.array([run["regrets"] for run in runs])
-                medians = [None if np.isinf(one) else round(float(one), 4) for one in np.median(regrets, axis=0)]
-                found["budgets"].setdefault(problem, {})[name] = {"seeds": len(runs), "median_regret": medians}
+                regrets = np.quantile([run["regrets"] for run in runs], (0.25, 0.5, 0.75), axis=0, method="higher")
+                quartiles = [[None if np.isinf(one) else round(float(one), 4) for one in budget] for budget in regrets.T]
+                found["budgets"].setdefault(problem, {})[name] = {"seeds": len(runs), "regrets": quartiles}
         return found
 
 
 def _quartiles(values: list[float]) -> list[float]:
     return [round(float(one), 5) for one in np.quantile(values, (0.25, 0.5, 0.75))] if values else []
+
+
+def _points(regret: float | None) -> str:
+    return "none" if regret is None else f"{regret:.2f}"
 
 
 def show(summary: dict[str, Any]) -> None:
@@ -170,11 +174,11 @@ def show(summary: dict[str, Any]) -> None:
                 + f"  {found['evaluations_to_goal'] or '-':>5}  {found['seconds']:.1f} s"
             )
     for problem, searches in summary["budgets"].items():
-        print(f"\n{problem}: median regret in points at ten budgets, tightest first, after {SPENT} evaluations")
+        print(f"\n{problem}: median regret in points (upper quartile) at ten budgets, tightest first, after {SPENT} evaluations")
         for name, found in searches.items():
             print(
                 f"  {name:<22}{found['seeds']:>3} seeds  "
-                + " ".join("   none" if one is None else f"{one:7.3f}" for one in found["median_regret"])
+                + " ".join(f"{_points(middle)} ({_points(high)})" for _, middle, high in found["regrets"])
             )
 
 
@@ -253,6 +257,7 @@ def main() -> None:
     show(results.summary())
     search_quality_plot.page(results.summary()["front"], OTHERS, given.result.with_suffix(".html"))
     search_quality_plot.picture(results.summary()["front"], OTHERS, given.result.with_suffix(".png"))
+    search_quality_plot.regrets_picture(results.summary()["budgets"], OTHERS, given.result.with_name(f"{given.result.stem}_budgets.png"))
 
 
 if __name__ == "__main__":

@@ -45,10 +45,7 @@ class Line:
 
 def lines(front: Summary, problem: str, peers: Collection[str]) -> list[Line]:
     """The lines of a problem's panel, the default last, so that it lies on top; a search looks the same in every panel."""
-    plain = sorted({name for searches in front.values() for name in searches} - {BOLD, *peers})
-    looks = {name: (grey, 1.0, mark) for name, grey, mark in zip(plain, cycle(_GREYS), cycle(_MARKS), strict=False)}
-    looks |= {name: (colour, 1.8, "o") for name, colour in zip(sorted(peers), cycle(_COLOURS), strict=False)}
-    looks[BOLD] = ("#0b5fbf", 3.5, "o")
+    looks = _looks({name for searches in front.values() for name in searches}, peers)
     found = []
     for name, runs in sorted(front[problem].items(), key=lambda item: (item[0] == BOLD, item[0] in peers, item[0])):
         shares = runs["shares"].values()
@@ -58,6 +55,14 @@ def lines(front: Summary, problem: str, peers: Collection[str]) -> list[Line]:
         label, points = f"{name} ({runs['seeds']} seeds{fewer})", tuple(map(int, runs["shares"]))
         found.append(Line(name, label, points, low, middle, high, colour, width, name in peers, mark))
     return found
+
+
+def _looks(names: Collection[str], peers: Collection[str]) -> dict[str, tuple[str, float, str]]:
+    """Colour, width and marker of each search's line."""
+    plain = sorted({*names} - {BOLD, *peers})
+    looks = {name: (grey, 1.0, mark) for name, grey, mark in zip(plain, cycle(_GREYS), cycle(_MARKS), strict=False)}
+    looks |= {name: (colour, 1.8, "o") for name, colour in zip(sorted(peers), cycle(_COLOURS), strict=False)}
+    return {**looks, BOLD: ("#0b5fbf", 3.5, "o")}
 
 
 def page(front: Summary, peers: Collection[str], path: Path) -> None:
@@ -87,13 +92,11 @@ def page(front: Summary, peers: Collection[str], path: Path) -> None:
 
 def picture(front: Summary, peers: Collection[str], path: Path) -> None:
     """Writes the plot as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import NullLocator
 
     count = max(1, len(front))
     figure = Figure(figsize=(4.2 * count + 2.6, 5.2), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, count, sharey=True, squeeze=False)[0]
     handles: dict[str, Any] = {}
     for axes, (problem, searches) in zip(panels, front.items(), strict=False):
@@ -111,6 +114,35 @@ def picture(front: Summary, peers: Collection[str], path: Path) -> None:
     panels[0].set_ylabel(_TITLE)
     panels[0].set_yticks(list(TICKS), list(TICKS.values()))
     panels[0].yaxis.set_minor_locator(NullLocator())
+    _save(figure, handles, peers, path)
+
+
+def regrets_picture(budgets: Summary, peers: Collection[str], path: Path) -> None:
+    """Writes what the best network found within each of ten budgets lacks, as a PNG; a budget for which nothing was found has no mark."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 4.6), dpi=150, layout="constrained")
+    axes, handles = figure.subplots(), {}
+    for searches in budgets.values():
+        looks = _looks(searches, peers)
+        for name, found in sorted(searches.items(), key=lambda item: (item[0] == BOLD, item[0] in peers, item[0])):
+            colour, width, mark = looks[name]
+            low, middle, high = ([float("nan") if one[at] is None else one[at] for one in found["regrets"]] for at in range(3))
+            style = {"color": colour, "linewidth": width, "linestyle": ":" if name in peers else "-", "zorder": 1 + width}
+            places = range(1, len(middle) + 1)
+            (handles[name],) = axes.plot(places, middle, marker=mark, markersize=3.5 + width, **style)
+            if name == BOLD or name in peers:
+                axes.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
+    axes.set_yscale("symlog", linthresh=0.05)
+    axes.set_yticks([0, 0.05, 0.1, 0.2, 0.5, 1, 2, 5], ["0", "0.05", "0.1", "0.2", "0.5", "1", "2", "5"])
+    axes.set(title=", ".join(budgets), xlabel="budget, tightest first", ylabel="points below the best within it", ylim=(-0.01, None))
+    axes.grid(color="#e9ecf0")
+    axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, handles, peers, path)
+
+
+def _save(figure: Any, handles: Mapping[str, Any], peers: Collection[str], path: Path) -> None:
+    """Writes the figure with its legend: the default first, then searches of others."""
     order = sorted(handles, key=lambda name: (name != BOLD, name not in peers, name))
     figure.legend(
         [handles[name] for name in order], order, loc="outside right upper", frameon=False, fontsize=9, title="median (shaded: quartiles)"
