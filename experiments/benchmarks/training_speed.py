@@ -32,10 +32,11 @@ DISTINCT = 3
 """Different steps that are repeated in turn; the first round of each is not counted."""
 PATHS = {"one random path": 1, "four paths": 4}
 KINDS = {
-    "convolution, 1x1": lambda shape: shape[-1] == 1,
     "convolution, depthwise": lambda shape: shape[-1] > 1 and shape[1] == 1,
     "convolution, other": lambda shape: True,
 }
+PRODUCTS = "matrix products"
+"""1x1 convolutions, and the few linear layers."""
 OPERATORS = {
     "batch_norm": "batch norm",
     "threshold": "activation",
@@ -43,7 +44,7 @@ OPERATORS = {
     "hardswish": "activation",
     "hardsigmoid": "activation",
     "clamp": "activation",
-    "mm": "linear",
+    "mm": PRODUCTS,
     "Optimizer": "optimiser",
     "_foreach": "optimiser",
     "copy_": "copies",
@@ -196,14 +197,13 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-def convolution_gflop(pixels: int, images: int) -> float:
-    """10^9 operations of the 1x1 convolutions of a step on round 0's random path: forward, and twice that backward."""
+def product_gflop(pixels: int, images: int) -> float:
+    """10^9 operations of the matrix products of a step on round 0's random path: forward, and twice that backward."""
     from search_spaces.blocks import operators
 
     network = space().network(paths(0, 1, pixels)[0], 3, CLASSES)
     found = [operator for block in network.blocks for operator in operators(block)]
-    pointwise = sum(operator.macs for operator in found if operator.kind == "pointwise")
-    return 3 * 2 * pointwise * images / 1e9
+    return 3 * 2 * sum(operator.macs for operator in found if operator.kind in ("pointwise", "linear")) * images / 1e9
 
 
 class Side:
@@ -263,17 +263,20 @@ def main() -> None:
     rows = measure(sides, given.rounds)
     for pixels, images in SHAPES:
         times = sides["ours"].ask(0, 1, pixels, images, profile=True)
-        pointwise = sum(ms for kind, ms in times.items() if kind.startswith("convolution, 1x1"))
-        rate = convolution_gflop(pixels, images) / (pointwise / 1e3)
+        rate = product_gflop(pixels, images) / (times[PRODUCTS] / 1e3)
         row = next(row for row in rows if (row["pixels"], row["step"]) == (pixels, "one random path"))
         row["profile_ms"] = {kind: round(ms, 2) for kind, ms in times.items()}
-        row["pointwise_share_of_matrix_peak"] = round(rate / gflops, 3)
+        row["products_share_of_matrix_peak"] = round(rate / gflops, 3)
         total = sum(times.values())
         print(f"{pixels} px: " + ", ".join(f"{kind} {ms / total:.0%}" for kind, ms in times.items()))
-        print(f"1x1 convolutions at {rate:.0f} of {gflops:.0f} GFLOP/s that matrix products reach ({rate / gflops:.0%})")
+        print(f"matrix products at {rate:.0f} of the {gflops:.0f} GFLOP/s that large ones reach ({rate / gflops:.0%})")
     for side in sides.values():
         side.end()
-    result = {"command": "python experiments/benchmarks/training_speed.py", "threads": given.threads, "rounds": given.rounds}
+    result = {
+        "command": f"python experiments/benchmarks/training_speed.py --rounds {given.rounds}",
+        "threads": given.threads,
+        "rounds": given.rounds,
+    }
     RESULT.write_text(json.dumps({**result, "matrix_gflops": round(gflops, 1), "rows": rows}, indent=1) + "\n")
 
 
