@@ -206,7 +206,7 @@ def _round(
         then = mape_percent(np.array([one.predicted.ms for one in networks]), np.array([one.measured.ms for one in networks]))
         inside = sum(one.predicted.low_ms <= one.measured.ms <= one.predicted.high_ms for one in networks)
         display.say(
-            f"Round {number}: {len(networks)} networks timed on {title(problem, bench)['target']}; predictions were off by {then:.1f} % "
+            f"Round {number}: {len(networks)} networks timed on {after.title['target']}; predictions were off by {then:.1f} % "
             f"on average, {inside} of {len(networks)} within their bounds. Prices are fitted again to {len(after.networks)} timed networks."
         )
     return after

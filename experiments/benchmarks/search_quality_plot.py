@@ -4,7 +4,7 @@ The default is bold, searches of others are dotted, our other strategies thin an
 matplotlib, which only benchmarks need (`pip install -e .[benchmarks]`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -47,7 +47,7 @@ def lines(front: Summary, problem: str, peers: Collection[str]) -> list[Line]:
     """The lines of a problem's panel, the default last, so that it lies on top; a search looks the same in every panel."""
     looks = _looks({name for searches in front.values() for name in searches}, peers)
     found = []
-    for name, runs in sorted(front[problem].items(), key=lambda item: (item[0] == BOLD, item[0] in peers, item[0])):
+    for name, runs in sorted(front[problem].items(), key=_last_on_top(peers)):
         shares = runs["shares"].values()
         high, middle, low = (tuple(max(LEAST, 1.0 - quartiles[place]) for quartiles in shares) for place in range(3))
         colour, width, mark = looks[name]
@@ -55,6 +55,22 @@ def lines(front: Summary, problem: str, peers: Collection[str]) -> list[Line]:
         label, points = f"{name} ({runs['seeds']} seeds{fewer})", tuple(map(int, runs["shares"]))
         found.append(Line(name, label, points, low, middle, high, colour, width, name in peers, mark))
     return found
+
+
+def regret_lines(budgets: Summary, problem: str, peers: Collection[str]) -> list[Line]:
+    """The same for what the best network found within each budget lacks, in points; not a number where nothing was found."""
+    looks, found = _looks(budgets[problem], peers), []
+    for name, runs in sorted(budgets[problem].items(), key=_last_on_top(peers)):
+        low, middle, high = (tuple(float("nan") if one[at] is None else one[at] for one in runs["regrets"]) for at in range(3))
+        colour, width, mark = looks[name]
+        places = tuple(range(1, len(middle) + 1))
+        found.append(Line(name, f"{name} ({runs['seeds']} seeds)", places, low, middle, high, colour, width, name in peers, mark))
+    return found
+
+
+def _last_on_top(peers: Collection[str]) -> Callable[[tuple[str, Any]], tuple[bool, bool, str]]:
+    """Puts searches in the order in which they are drawn: ours, those of others, the default."""
+    return lambda item: (item[0] == BOLD, item[0] in peers, item[0])
 
 
 def _looks(names: Collection[str], peers: Collection[str]) -> dict[str, tuple[str, float, str]]:
@@ -101,16 +117,12 @@ def picture(front: Summary, peers: Collection[str], path: Path) -> None:
     handles: dict[str, Any] = {}
     for axes, (problem, searches) in zip(panels, front.items(), strict=False):
         for line in lines(front, problem, peers):
-            style = {"color": line.colour, "linewidth": line.width, "linestyle": ":" if line.dotted else "-", "zorder": 1 + line.width}
-            (handles[line.name],) = axes.plot(line.points, line.middle, marker=line.mark, markersize=3.5 + line.width, **style)
-            if line.name == BOLD or line.dotted:
-                axes.fill_between(line.points, line.low, line.high, color=line.colour, alpha=0.15, linewidth=0)
+            handles[line.name] = _draw(axes, line)
         axes.axhline(0.01, color="#d1495b", linewidth=1, linestyle="--", zorder=0)
         axes.set(title=problem, xlabel="evaluations", xscale="log", yscale="log")
         axes.set_xticks(sorted(_points(searches)), [str(point) for point in sorted(_points(searches))])
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.grid(color="#e9ecf0")
-        axes.spines[["top", "right"]].set_visible(False)
+        _tidy(axes)
     panels[0].set_ylabel(_TITLE)
     panels[0].set_yticks(list(TICKS), list(TICKS.values()))
     panels[0].yaxis.set_minor_locator(NullLocator())
@@ -123,22 +135,28 @@ def regrets_picture(budgets: Summary, peers: Collection[str], path: Path) -> Non
 
     figure = Figure(figsize=(9.0, 4.6), dpi=150, layout="constrained")
     axes, handles = figure.subplots(), {}
-    for searches in budgets.values():
-        looks = _looks(searches, peers)
-        for name, found in sorted(searches.items(), key=lambda item: (item[0] == BOLD, item[0] in peers, item[0])):
-            colour, width, mark = looks[name]
-            low, middle, high = ([float("nan") if one[at] is None else one[at] for one in found["regrets"]] for at in range(3))
-            style = {"color": colour, "linewidth": width, "linestyle": ":" if name in peers else "-", "zorder": 1 + width}
-            places = range(1, len(middle) + 1)
-            (handles[name],) = axes.plot(places, middle, marker=mark, markersize=3.5 + width, **style)
-            if name == BOLD or name in peers:
-                axes.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
+    for problem in budgets:
+        for line in regret_lines(budgets, problem, peers):
+            handles[line.name] = _draw(axes, line)
     axes.set_yscale("symlog", linthresh=0.05)
     axes.set_yticks([0, 0.05, 0.1, 0.2, 0.5, 1, 2, 5], ["0", "0.05", "0.1", "0.2", "0.5", "1", "2", "5"])
     axes.set(title=", ".join(budgets), xlabel="budget, tightest first", ylabel="points below the best within it", ylim=(-0.01, None))
+    _tidy(axes)
+    _save(figure, handles, peers, path)
+
+
+def _draw(axes: Any, line: Line) -> Any:
+    """Draws the line, shaded between its quartiles if it is the default or of others; returns what a legend needs."""
+    style = {"color": line.colour, "linewidth": line.width, "linestyle": ":" if line.dotted else "-", "zorder": 1 + line.width}
+    (handle,) = axes.plot(line.points, line.middle, marker=line.mark, markersize=3.5 + line.width, **style)
+    if line.name == BOLD or line.dotted:
+        axes.fill_between(line.points, line.low, line.high, color=line.colour, alpha=0.15, linewidth=0)
+    return handle
+
+
+def _tidy(axes: Any) -> None:
     axes.grid(color="#e9ecf0")
     axes.spines[["top", "right"]].set_visible(False)
-    _save(figure, handles, peers, path)
 
 
 def _save(figure: Any, handles: Mapping[str, Any], peers: Collection[str], path: Path) -> None:

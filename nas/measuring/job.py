@@ -205,14 +205,14 @@ def measure(job: Job, host: Host, at: Callable[[int, int], None]) -> Table:
     journal.begin()
     with tempfile.TemporaryDirectory(prefix="measure-") as folder:
         files = Files(job, wanted.items, Path(folder))
-        at(len(keys) - len(journal.missing(keys, ROUNDS)), len(keys))
         while missing := journal.missing(keys, ROUNDS):
+            finished = len(keys) - len(missing)
+            at(finished, len(keys))
             fewest = min(missing.values())  # so that a call which was interrupted goes on in its round
             due = [key for key, tries in missing.items() if tries == fewest]
-            finished = len(keys) - len(missing)
             for timed in _round(job, host, journal, files, due):
                 at(finished + timed, len(keys))
-            at(len(keys) - len(journal.missing(keys, ROUNDS)), len(keys))
+        at(len(keys), len(keys))
     calm = journal.done()
     table = tables.made(job, wanted, journal.everything(), sum(key not in calm for key in keys))
     atomic_write(job.table, table_file.text(table))
