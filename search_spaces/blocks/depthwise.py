@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search_spaces.blocks.trained import trained_on_cpu
+
 STRIP = 3
 """Columns of a kernel that oneDNN's depthwise weight gradient covers at once (oneDNN 3.11)."""
 
@@ -22,8 +24,7 @@ class DepthwiseConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(n, c, h, w) to (n, c, ceil(h / stride), ceil(w / stride))."""
-        trained = torch.is_grad_enabled() and self.weight.requires_grad and self.bias is None
-        if not trained or self.kernel_size[1] <= STRIP or input.device.type != "cpu" or torch._C._get_tracing_state():
+        if self.bias is not None or self.kernel_size[1] <= STRIP or not trained_on_cpu(self, input):
             return super().forward(input)
         convolved: Tensor = _Depthwise.apply(input, self.weight, self.stride[0])
         return convolved

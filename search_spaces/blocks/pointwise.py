@@ -4,9 +4,10 @@ oneDNN reorders the weight of a convolution at every call and has no fast kernel
 network; a matrix product reads weights, and crops of larger ones, where they lie (`experiments/benchmarks/training_speed.py`).
 """
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from search_spaces.blocks.trained import trained_on_cpu
 
 
 class PointwiseConv(nn.Conv2d):
@@ -17,7 +18,6 @@ class PointwiseConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(n, in, h, w) to (n, out, h, w)."""
-        trained = torch.is_grad_enabled() and self.weight.requires_grad
-        if not trained or input.stride(1) != 1 or input.device.type != "cpu" or torch._C._get_tracing_state():
+        if input.stride(1) != 1 or not trained_on_cpu(self, input):
             return super().forward(input)
         return functional.linear(input.movedim(1, 3), self.weight.flatten(1), self.bias).movedim(3, 1)
