@@ -18,6 +18,6 @@ class PointwiseConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(n, in, h, w) to (n, out, h, w)."""
-        if input.stride(1) != 1 or not trained_on_cpu(self, input):
+        if not trained_on_cpu(self, input) or input.stride(1) != 1:
             return super().forward(input)
         return functional.linear(input.movedim(1, 3), self.weight.flatten(1), self.bias).movedim(3, 1)
