@@ -4,15 +4,12 @@ A few architectures are evaluated over the whole range of latencies. A predictor
 fitted to them; an evolutionary search over tens of thousands of architectures, all priced by the latency table, looks for those
 that are expected to add most to the front (expected hypervolume improvement, exact since the latency is known; with more than one
 cost its volumes are counted by points), and the best batch of them is proposed, each chosen as if those before it had turned out as
-predicted. Then all over again.
-
-A plan is made for the first 12, 16, 20, ... evaluations and follows from these and the run's seed, so that a search that goes
-on makes the plan that it had. The longer a search, the larger its batches, so that the time for a proposal does not grow.
+predicted. Then all over again; `plan.py` says when.
 
 Sources: Jones et al. 1998 (expected improvement), Emmerich et al. 2006 (hypervolume), Ginsbourger et al. 2010 (batches).
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,13 +18,10 @@ from nas.core.landscape import Floats, Genes, Landscape
 from nas.core.pareto import non_dominated
 from nas.strategies.history import History, key
 from nas.strategies.improvement import Volumes, best_so_far, expected, leaders
-from nas.strategies.moves import anything, crossed, distinct, feasible, lawful, mutated, unseen
+from nas.strategies.moves import crossed, distinct, feasible, lawful, mutated, unseen
+from nas.strategies.plan import Planner
 from nas.strategies.sampling import Propose, proposing
 
-START = 12
-"""Evaluations before the first prediction."""
-BATCH, GROWTH = 4, 16
-"""Proposals that one plan is for, at least, and evaluations for each that it is for at most."""
 ENUMERATED = 20_000
 """Architectures up to which all are predicted; of more, an evolution looks at `GENERATIONS` times `CHILDREN`."""
 GENERATIONS, CHILDREN, PARENTS = 8, 1024, 192
@@ -83,47 +77,14 @@ class _Predict:
         return np.asarray(mean, dtype=np.float64), np.maximum(np.asarray(std, dtype=np.float64), 1e-12)
 
 
-class _Plan:
-    """Architectures in the order in which to evaluate them, each looked for when it is asked for."""
-
-    def __init__(self, evaluated: int, order: Iterator[Genes]) -> None:
-        self.evaluated = evaluated
-        self._found: list[Genes] = []
-        self._order = order
-
-    def first_new(self, seen: Container[bytes]) -> Genes | None:
-        """The first that is not in `seen`; None where the plan is used up."""
-        for genes in self._found:
-            if key(genes) not in seen:
-                return genes
-        for genes in self._order:
-            self._found.append(genes)
-            if key(genes) not in seen:
-                return genes
-        return None
-
-
 class _PredictorGuided:
-    """Proposes from the plan for as many evaluations as there are."""
+    """Makes the plans."""
 
     def __init__(self, landscape: Landscape, seed: int) -> None:
         self._landscape, self._seed = landscape, seed
-        self._plan = _Plan(-1, iter(()))
 
-    def __call__(self, history: History, rng: np.random.Generator) -> Genes:
-        """The first of the plan that is new; where the plan is used up, anything within the budget."""
-        count = planned(len(history.genes))
-        if self._plan.evaluated != count:
-            self._plan = _Plan(count, self._order(history.first(count)))
-        found = self._plan.first_new(history.seen)
-        return anything(self._landscape, rng) if found is None else found
-
-    def _order(self, history: History) -> Iterator[Genes]:
+    def __call__(self, history: History, rng: np.random.Generator) -> Iterator[Genes]:
         """The plan for what was evaluated."""
-        rng = np.random.default_rng((self._seed, len(history.genes)))
-        if not len(history.genes):
-            yield from start(self._landscape, START, rng)
-            return
         known = {key(genes) for genes in history.genes}
         pool, costs = self._candidates(history, rng)
         own = history.costs[history.within]
@@ -157,32 +118,6 @@ def ahead(accuracy: Floats, costs: Floats) -> Front:
         return accuracy[kept], costs[kept]
     rising, first = best_so_far(accuracy, costs[:, 0])
     return rising, first[:, None]
-
-
-def planned(evaluated: int) -> int:
-    """The number of evaluations on which the plan for `evaluated` rests."""
-    if evaluated < START:
-        return 0
-    at = START
-    while (following := at + max(BATCH, at // GROWTH)) <= evaluated:
-        at = following
-    return at
-
-
-def start(landscape: Landscape, count: int, rng: np.random.Generator) -> Genes:
-    """About `count` architectures to begin with: the ends, and others at even steps of the logarithm of each cost, unlike each other."""
-    pool = lawful(landscape, np.concatenate([landscape.starts, feasible(landscape, 4096, rng)]))
-    prices = landscape.price(pool)
-    fits = prices.feasible if prices.feasible.any() else np.ones(len(pool), dtype=np.bool_)
-    pool, places = pool[fits], np.log(prices.costs[fits]).T
-    chosen = [int(end) for place in places for end in (place.argmin(), place.argmax())]
-    near, between = max(8, len(pool) // 64), max(1, count // len(places) - 2)
-    for place in places:
-        for target in np.linspace(place.min(), place.max(), between + 2)[1:-1][rng.permutation(between)]:
-            close = np.argsort(np.abs(place - target), kind="stable")[:near]
-            unlike = (pool[close][:, None, :] != pool[chosen][None]).sum(axis=2).min(axis=1) + rng.random(len(close))
-            chosen.append(int(close[unlike.argmax()]))
-    return pool[list(dict.fromkeys(chosen))]
 
 
 def evolved(landscape: Landscape, pool: Genes, costs: Floats, goal: _Goal, rng: np.random.Generator) -> tuple[Genes, Floats]:
@@ -232,7 +167,7 @@ def best_first(pool: Genes, costs: Floats, goal: _Goal) -> Iterator[Genes]:
 
 
 def _propose(landscape: Landscape, seed: int) -> Propose:
-    return _PredictorGuided(landscape, seed)
+    return Planner(landscape, seed, _PredictorGuided(landscape, seed))
 
 
 PLUGIN = proposing(_propose)

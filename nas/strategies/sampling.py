@@ -43,7 +43,8 @@ def distributions(landscape: Landscape) -> dict[str, BaseDistribution]:
     return {name: IntDistribution(0, count - 1) for name, count in zip(landscape.names, landscape.options, strict=True)}
 
 
-def _parameters(landscape: Landscape, genes: Genes) -> dict[str, Any]:
+def parameters(landscape: Landscape, genes: Genes) -> dict[str, Any]:
+    """Values of those parameters for one architecture (genes,)."""
     return {name: int(gene) for name, gene in zip(landscape.names, genes, strict=True)}
 
 
@@ -62,7 +63,7 @@ class _Proposer(BaseSampler):
         rng = np.random.default_rng(self._seed)
         history = self._reader.read(study, trial.number)
         wanted = np.asarray(self._propose(history, rng), dtype=np.int32)
-        return _parameters(self._landscape, settle(self._landscape, wanted, history.seen, True, rng))
+        return parameters(self._landscape, settle(self._landscape, wanted, history.seen, True, rng))
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution) -> Any:
         """Never needed: every gene is proposed with the others.
@@ -93,7 +94,7 @@ class _Settled(BaseSampler):
         wanted = np.array([found[name] for name in self._landscape.names], dtype=np.int32)
         history = self._reader.read(study, trial.number)
         rng = np.random.default_rng(self._seed)
-        return _parameters(self._landscape, settle(self._landscape, wanted, history.seen, False, rng))
+        return parameters(self._landscape, settle(self._landscape, wanted, history.seen, False, rng))
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution) -> Any:
         """Never needed, as every gene is proposed with the others; the inner sampler's."""

@@ -11,8 +11,8 @@ from nas.core.pareto import hypervolume
 from nas.strategies.history import History, Reader, key
 from nas.strategies.improvement import Volumes, best_so_far, expected, leaders
 from nas.strategies.moves import feasible, mutated, settle
+from nas.strategies.plan import planned
 from nas.strategies.policy import Policy
-from nas.strategies.predictor_guided import planned
 from nas.strategies.sampling import distributions
 from tests.executors.fakes import SPACE
 from tests.strategies.problems import read, space_landscape, write_table
