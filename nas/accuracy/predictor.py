@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from nas.core.errors import SpaceError
 
@@ -35,6 +36,8 @@ _NOISES = (1e-3, 1e-2, 5e-2, 0.2, 0.6)
 _MARGINS = (0.1, 0.5, 2.0)
 """Margins tried, as a multiple of the median distance to the best accuracy."""
 _CHUNK = 8192
+_THREADS = ThreadpoolController().select(user_api="blas")
+"""Of numpy's linear algebra: one, since on processors that evaluate meanwhile several wait for each other, 36 times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +137,13 @@ class Predictor:
         """
         genes = self._genes.checked(genes)
         mean, variance = np.empty(len(genes)), np.empty(len(genes))
-        for start in range(0, len(genes), _CHUNK):
-            part = slice(start, start + _CHUNK)
-            alike = np.exp(self._genes.rows(genes[part], np.float32) @ self._exponents)
-            mean[part] = alike @ self._weights
-            known = alike @ self._root
-            variance[part] = 1.0 - np.einsum("nm,nm->n", known, known)
+        with _THREADS.limit(limits=1):
+            for start in range(0, len(genes), _CHUNK):
+                part = slice(start, start + _CHUNK)
+                alike = np.exp(self._genes.rows(genes[part], np.float32) @ self._exponents)
+                mean[part] = alike @ self._weights
+                known = alike @ self._root
+                variance[part] = 1.0 - np.einsum("nm,nm->n", known, known)
         deviation = self._scale * np.sqrt(np.maximum(variance, 0.0) + self._noise)
         return self._warp.back(self._mean + mean, deviation)
 
@@ -166,9 +170,10 @@ def fit(genes: Ints, options: Sequence[int], accuracy: Floats, seed: int) -> Pre
     chosen = _inducing(accuracy, seed)
     few = np.random.default_rng(seed).permutation(len(genes))[:_FITTED]
     rows = language.rows(genes)
-    weight, noise, warp = _likeliest(language, rows[few], accuracy[few], _warps(accuracy))
-    exponents = -weight * language.distances @ rows[chosen].T
-    return _condition(language, warp, exponents, np.exp(rows @ exponents), chosen, warp(accuracy), noise)
+    with _THREADS.limit(limits=1):
+        weight, noise, warp = _likeliest(language, rows[few], accuracy[few], _warps(accuracy))
+        exponents = -weight * language.distances @ rows[chosen].T
+        return _condition(language, warp, exponents, np.exp(rows @ exponents), chosen, warp(accuracy), noise)
 
 
 def _inducing(accuracy: Floats, seed: int) -> Ints:

@@ -21,6 +21,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import GPSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
+from threadpoolctl import threadpool_limits
 
 from nas.core.landscape import Floats, Genes, Landscape
 from nas.strategies.history import History, key
@@ -75,8 +76,9 @@ def _order(landscape: Landscape, history: History, rng: np.random.Generator) -> 
     """Candidates, the best first; of as many as one plan is for, no two cost about the same."""
     if np.count_nonzero(history.within) < START:
         return
-    gain_of, known = _expected(landscape, history, rng), {key(genes) for genes in history.genes}
-    pool, costs, gain = _best(landscape, history.genes[leaders(history)], known, gain_of, rng)
+    leading, known = history.genes[leaders(history)], {key(genes) for genes in history.genes}
+    with threadpool_limits(limits=1):  # small matrices: on processors that evaluate meanwhile, threads wait for each other
+        pool, costs, gain = _best(landscape, leading, known, _expected(landscape, history, rng), rng)
     if not len(pool):
         return
     order = np.argsort(-gain, kind="stable")

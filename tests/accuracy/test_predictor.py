@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from nas.accuracy.predictor import INDUCING, fit
 from nas.core.errors import SpaceError
@@ -78,6 +79,21 @@ def test_the_same_evaluations_and_seed_predict_the_same():
     unseen = problem(100, seed=10)[0]
     first, again = (fit(genes, OPTIONS, accuracy, seed=4).predict(unseen) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_one_thread_computes_and_the_others_are_given_back(monkeypatch):
+    """On processors that evaluate meanwhile, several would wait for each other."""
+
+    def threads():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    seen, decompose = [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda matrix: seen.append(threads()) or decompose(matrix))
+    genes = np.arange(24, dtype=np.int32).reshape(-1, 1) % 6
+    with threadpool_limits(limits=2, user_api="blas"):
+        fit(genes, (6,), genes[:, 0] / 10.0, 0)
+        assert threads() == {2}
+    assert seen and all(one == {1} for one in seen)
 
 
 def test_rows_are_predicted_one_by_one_as_together():
