@@ -11,8 +11,6 @@ from nas.compressors import Evidence
 from nas.core.network import BlockSpec, NetworkSpec
 from nas.network import Network, recalibrate
 
-torch.set_num_threads(1)  # tensors this small are slower with two threads, and much slower on a busy machine
-
 CLASSES = 4
 
 

@@ -19,8 +19,6 @@ from nas.core.network import BlockSpec, NetworkSpec
 from nas.network import Network, recalibrate
 from search_spaces import blocks
 
-torch.set_num_threads(1)  # tensors this small are slower with two threads, and much slower on a busy machine
-
 SIZE = 12
 SPEC = NetworkSpec(
     SIZE,
