@@ -62,7 +62,9 @@ def main(
         float, typer.Option(min=0.5, max=0.99, help="How often the interval is to hold the truth; more than 0.95 needs more networks.")
     ] = 0.95,
     dry_run: Annotated[bool, typer.Option(help="Say what would be measured and how long it would take, and stop.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh/--resume", help="Begin again instead of adding to what is there.")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh/--resume", help="Begin again instead of adding; the old table stays until the new one is whole.")
+    ] = False,
     check: Annotated[bool, typer.Option("--check", help="Measure a few networks again and say whether the table still holds.")] = False,
 ) -> None:
     """Time every block of a search space on a device and write its latency table.
@@ -86,13 +88,14 @@ def main(
         found = find(Asked(device, target, runtime, provider, precision, threads), host, may_write=not (dry_run or check))
         images = channels or (1 if small else 3), classes or (10 if small else 1000)
         files = found.table, found.max_onnx_opset
-        job = Job(found.target, found.machine, found_space, *images, plan, *files, command, provider, confidence, probes)
+        job = Job(found.target, found.machine, found_space, *images, plan, *files, command, provider, confidence, probes, fresh)
         if check:
             _check(job, host)
         elif dry_run:
-            _dry_run(job, fresh)
+            _dry_run(job)
         else:
             if fresh:
+                _say_replaced(job)
                 job.discard()
             _measure(job, host)
     finally:
@@ -146,18 +149,27 @@ def _say_complete(job: "Job", wanted: "Wanted") -> None:
         output.print(f"{job.journal} holds more timings, of a measurement that was interrupted: its command finishes it.", soft_wrap=True)
 
 
-def _dry_run(job: "Job", fresh: bool) -> None:
+def _say_replaced(job: "Job") -> None:
+    """What the new table will not hold."""
+    old = job.old_table()
+    others = [fit.space for fit in old.head.fits if fit.space != job.space.key] if old else []
+    if others:
+        messages.print(f"the new table will hold {job.space.key} alone: time {' and '.join(others)} again with --space", soft_wrap=True)
+
+
+def _dry_run(job: "Job") -> None:
     from nas.measuring.job import ROUNDS
-    from nas.measuring.journal import Journal
+    from nas.measuring.journal import Journal, is_of
     from nas.measuring.tables import in_passes
     from search_spaces import blocks
 
-    wanted = job.wanted(fresh)
+    wanted = job.wanted()
     keys = wanted.keys(job.plan)
     if not keys:
         _say_complete(job, wanted)
         return
-    missing = dict.fromkeys(keys, 0) if fresh else Journal(job.journal, job.title).missing(keys, ROUNDS)
+    begins = job.fresh and job.journal.exists() and not is_of(job.journal, job.title)
+    missing = dict.fromkeys(keys, 0) if begins else Journal(job.journal, job.title).missing(keys, ROUNDS)
     passes: dict[str, list[int]] = {}
     for item, number in keys:
         passes.setdefault(item, []).append(number)

@@ -15,8 +15,8 @@ from nas.core.landscape import Genes
 from nas.strategies.sampling import distributions
 
 Rows = Iterator[int]
-REPEATS = 4
-"""Proposals for each evaluation, at most, before a search is given up as stuck."""
+PROPOSALS = 800
+"""Proposals after which a search that repeats itself is given up: only what is new counts as an evaluation."""
 
 
 def distinct(proposals: Rows, count: int) -> list[int]:
@@ -24,7 +24,7 @@ def distinct(proposals: Rows, count: int) -> list[int]:
     found: dict[int, None] = {}
     for number, row in enumerate(proposals):
         found[row] = None
-        if len(found) == count or number > REPEATS * count:
+        if len(found) == count or number > PROPOSALS:
             break
     return list(found)
 

@@ -19,7 +19,7 @@ from nas.core.space import SearchSpace
 from nas.files import atomic_write
 from nas.measuring import files as model_files
 from nas.measuring import probes, tables
-from nas.measuring.journal import Journal, Key
+from nas.measuring.journal import Journal, Key, is_of
 from search_spaces import blocks
 
 CHUNK = 40
@@ -66,7 +66,8 @@ class Job:
     """Everything to be measured for one table: `space` on images of `in_channels`, with `classes` outputs, on `machine`.
 
     `provider` is ONNX Runtime's execution provider, `confidence` the level of the interval that the whole networks are to give.
-    `probes` says whether the blocks of `probes` are timed too.
+    `probes` says whether the blocks of `probes` are timed too, `fresh` that the table is to be replaced by this measurement; until it
+    is whole the old one stays.
     """
 
     target: RuntimeTarget
@@ -81,6 +82,7 @@ class Job:
     provider: str = "cpu"
     confidence: float = CONFIDENCE
     probes: bool = False
+    fresh: bool = False
 
     @property
     def journal(self) -> Path:
@@ -92,16 +94,17 @@ class Job:
         """First line of the journal: what its lines hold for."""
         inputs = {"space": self.space.key, "channels": self.in_channels, "classes": self.classes}
         plan = {name: value for name, value in asdict(self.plan).items() if name not in ("passes", "at_least")}
-        return {"format": 3, "target": str(self.target), "machine": self.machine, **inputs, **plan}
+        begun = {"fresh": True} if self.fresh else {}
+        return {"format": 3, "target": str(self.target), "machine": self.machine, **inputs, **plan, **begun}
 
-    def wanted(self, fresh: bool = False) -> "Wanted":
+    def wanted(self) -> "Wanted":
         """Everything that the table is to hold, and what it knows of it already (nothing if `fresh`).
 
         Raises:
             MeasurementError: the space has too few networks.
             DeviceError: the table is damaged.
         """
-        old = None if fresh else self.old_table()
+        old = None if self.fresh else self.old_table()
         specs = dict.fromkeys([*self.space.unique_blocks(self.in_channels, self.classes), *(probes.blocks() if self.probes else ())])
         found = {_key(block): block for block in specs}
         rows = {key: old.rows[block] for key, block in found.items() if old and block in old.rows}
@@ -142,9 +145,9 @@ class Job:
         return timed if same else ()
 
     def discard(self) -> None:
-        """Deletes the table and what an unfinished measurement left."""
-        self.journal.unlink(missing_ok=True)
-        self.table.unlink(missing_ok=True)
+        """Deletes what another unfinished measurement left; one that was begun afresh goes on."""
+        if self.journal.exists() and not is_of(self.journal, self.title):
+            self.journal.unlink()
 
     def old_table(self) -> Table | None:
         """The table that is there, if it is of the same target and machine.

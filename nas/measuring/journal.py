@@ -37,6 +37,15 @@ class Found:
     temperature_c: float | None
 
 
+def is_of(path: Path, title: dict[str, Any]) -> bool:
+    """Whether the journal there is of the measurement that `title` says."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        try:
+            return bool(json.loads(file.readline()) == title)
+        except json.JSONDecodeError:
+            return False
+
+
 class Journal:
     """The lines of one unfinished measurement; `title` says what they hold for."""
 

@@ -229,6 +229,25 @@ def test_an_interrupted_addition_is_finished_and_what_was_there_counts_once(job,
     assert {row.passes for row in table.rows.values()} == {4} and job.table.read_text() != kept
 
 
+def test_measured_afresh_the_old_table_stays_until_the_new_one_is_whole(job, no_files):
+    measure(job, FakeHost(ms=lambda path, count: 1.0), at)
+    kept = job.table.read_text()
+    with pytest.raises(ConnectionLostError):
+        measure(more(job, 3), FakeHost(limit=2), at)
+    afresh = dataclasses.replace(job, fresh=True)
+    afresh.discard()  # what was to be added to the table that is given up
+    assert not job.journal.exists()
+    with pytest.raises(ConnectionLostError):
+        measure(afresh, FakeHost(ms=lambda path, count: 2.0, limit=HALF), at)
+    assert job.table.read_text() == kept
+    with pytest.raises(MeasurementError, match="finish it by its own command"):
+        measure(job, FakeHost(), at)
+    afresh.discard()  # the same command again goes on
+    host = FakeHost(ms=lambda path, count: 2.0)
+    table = measure(afresh, host, at)
+    assert len(host.timed) < TIMINGS and {row.p10_ms for row in table.rows.values()} == {2.0}, "nothing of the old table counts"
+
+
 def test_a_table_that_does_not_tell_its_passes_counts_as_made_in_one(job, no_files):
     measure(job, FakeHost(), at)
     lines = [line for line in job.table.read_text().splitlines() if line != "# passes = 5"]
