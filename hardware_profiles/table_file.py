@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import os
 import platform
 import tomllib
@@ -154,7 +155,7 @@ def read(path: Path) -> Table:
     body = csv.DictReader(line for line in lines if not line.startswith("#"))
     for number, row in enumerate(body, start=len(top) + 2):
         try:
-            rows[_block(row)] = Timing(float(row["p10_ms"]), float(row["p95_ms"]), int(row["runs"]), int(row.get("passes") or 1))
+            rows[_block(row)] = _timing(row)
         except (KeyError, TypeError, ValueError, SpaceError) as error:
             raise DeviceError(
                 f"{path}, line {number}: not a row of a latency table ({error!r}); delete the file and measure again"
@@ -209,6 +210,13 @@ def _block(row: dict[str, str]) -> BlockSpec:
     text_fields = {name: row[name] for name in ("kind", "activation")}
     numbers = {name: int(row[name]) for name in _BLOCK if name not in text_fields}
     return BlockSpec(**{**text_fields, **numbers, "se": bool(numbers["se"])})  # type: ignore[arg-type]
+
+
+def _timing(row: dict[str, str]) -> Timing:
+    found = Timing(float(row["p10_ms"]), float(row["p95_ms"]), int(row["runs"]), int(row.get("passes") or 1))
+    if not 0.0 < found.p10_ms < math.inf or not 0.0 < found.p95_ms < math.inf:
+        raise ValueError(f"nothing takes {found.p10_ms} to {found.p95_ms} ms")
+    return found
 
 
 def _section(name: str, values: dict[str, Any]) -> str:

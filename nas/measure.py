@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nas.cli import messages, output, run
+from nas.core.errors import DeviceError
 
 if TYPE_CHECKING:
     from latency_models.hosts import Host
@@ -151,7 +152,10 @@ def _say_complete(job: "Job", wanted: "Wanted") -> None:
 
 def _say_replaced(job: "Job") -> None:
     """What the new table will not hold."""
-    old = job.old_table()
+    try:
+        old = job.old_table()
+    except DeviceError:  # damaged, or of an older version: it is for such that one begins again
+        return
     others = [fit.space for fit in old.head.fits if fit.space != job.space.key] if old else []
     if others:
         messages.print(f"the new table will hold {job.space.key} alone: time {' and '.join(others)} again with --space", soft_wrap=True)

@@ -156,6 +156,8 @@ def test_a_table_never_answers_for_another_target(tmp_path, head, named):
         ("# [calibration]", "# [calibrations]", r"was written by an older version, or is damaged \(KeyError.*--fresh"),
         ("# batch = 1", "# batch = ", "head of the latency table"),
         (",100,1\n", ",many,1\n", r"line \d+: not a row of a latency table"),
+        (",0.05,100,1\n", ",nan,100,1\n", r"line \d+: .*nothing takes .* to nan ms"),
+        (",0.05,100,1\n", ",-0.05,100,1\n", r"line \d+: .*nothing takes .* to -0.05 ms"),
         ("conv,1,16", "conv,1,none", r"line \d+: not a row of a latency table"),
     ],
 )
