@@ -15,16 +15,18 @@ from nas.core.landscape import Genes
 from nas.strategies.sampling import distributions
 
 Rows = Iterator[int]
-PROPOSALS = 800
+PATIENCE = 1600
 """Proposals after which a search that repeats itself is given up: only what is new counts as an evaluation."""
+PATIENCE_WITH = {"optuna tpe": 800}
+"""With one that takes up to half a second a proposal, and repeats nearly all of them by then."""
 
 
-def distinct(proposals: Rows, count: int) -> list[int]:
-    """The first `count` distinct rows."""
+def distinct(name: str, proposals: Rows, count: int) -> list[int]:
+    """The first `count` distinct rows that the search of that name proposes."""
     found: dict[int, None] = {}
     for number, row in enumerate(proposals):
         found[row] = None
-        if len(found) == count or number > PROPOSALS:
+        if len(found) == count or number > PATIENCE_WITH.get(name, PATIENCE):
             break
     return list(found)
 

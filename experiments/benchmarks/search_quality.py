@@ -68,7 +68,7 @@ def ours(problem: Problem, name: str, seed: int, budget: Budget = LOOSE) -> Iter
 def run_front(problem: Problem, name: str, seed: int, count: int) -> dict[str, Any]:
     """Shares of the hypervolume that one run reaches, and when it is `GOAL`."""
     begun = time.perf_counter()
-    rows = distinct(OTHERS[name](problem, seed) if name in OTHERS else ours(problem, name, seed), count)
+    rows = distinct(name, OTHERS[name](problem, seed) if name in OTHERS else ours(problem, name, seed), count)
     seconds = time.perf_counter() - begun
     points = [point for point in POINTS if point <= count]
     reached = next((n for n in range(1, len(rows) + 1) if problem.share(rows[:n], seed) >= GOAL), None)
@@ -78,15 +78,15 @@ def run_front(problem: Problem, name: str, seed: int, count: int) -> dict[str, A
 
 def run_budgets(problem: Problem, name: str, seed: int) -> dict[str, Any]:
     """Points of accuracy that the best found within each of ten budgets lacks, from the tightest to the widest."""
+    knows_limits = name not in OTHERS or name == "ofa evolution"
+    rows = [] if knows_limits else distinct(name, OTHERS[name](problem, seed), SPENT)  # one search for all limits
     regrets = []
     for limit_ms in limits(problem):
-        if name == "ofa evolution":
-            proposals = ofa_evolution(problem, seed, limit_ms)
-        elif name in OTHERS:  # they know no limit: one search for all
-            proposals = OTHERS[name](problem, seed)
-        else:
-            proposals = ours(problem, name, seed, Budget(limit_ms))
-        rows = distinct(proposals, min(SPENT, int((problem.table.latency_ms <= limit_ms).sum())) if name not in OTHERS else SPENT)
+        if name not in OTHERS:
+            within = int((problem.table.latency_ms <= limit_ms).sum())
+            rows = distinct(name, ours(problem, name, seed, Budget(limit_ms)), min(SPENT, within))
+        elif knows_limits:
+            rows = distinct(name, ofa_evolution(problem, seed, limit_ms), SPENT)
         regrets.append(true_accuracy(problem, limit_ms) - problem.best_within(rows, limit_ms, seed))
     return {"regrets": regrets}
 
