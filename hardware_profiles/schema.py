@@ -83,11 +83,11 @@ def _target(raw: _Target, path: Path) -> TargetProfile:
     target = RuntimeTarget(path.stem, raw.runtime, version, raw.precision, raw.threads, raw.batch)
     provenance = Provenance(raw.provenance.source, raw.provenance.when.isoformat(), raw.provenance.command) if raw.provenance else None
     error = HeldOutError(**raw.error.model_dump()) if raw.error else None
-    table, power_w = table_file.path_of(path, target), None
+    table, power_w, checked = table_file.path_of(path, target), None, ""
     head = _head(table) if provenance is None else None
-    if head is not None and head.target == target and (path.stem != THIS_MACHINE or head.machine == table_file.machine()):
-        provenance, error, power_w = head.provenance, head.error, head.power_w
-    return TargetProfile(target, raw.origin, raw.model, raw.parameters, provenance, error, power_w, raw.improve)
+    if head is not None and head.is_about(target) and (path.stem != THIS_MACHINE or head.machine == table_file.machine()):
+        provenance, error, power_w, checked = head.provenance, head.error, head.power_w, str(head.checked or "")
+    return TargetProfile(target, raw.origin, raw.model, raw.parameters, provenance, error, power_w, raw.improve, checked)
 
 
 def _head(table: Path) -> table_file.Head | None:

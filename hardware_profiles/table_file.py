@@ -7,13 +7,16 @@ import os
 import platform
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from nas.core.device import HeldOutError, Provenance, RuntimeTarget
 from nas.core.errors import DeviceError, SpaceError
 from nas.core.network import BlockSpec
+
+DRIFT_PERCENT = 5.0
+"""Median change of its networks up to which a table holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +78,36 @@ class Fit:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """The last look at whether a table still holds: with which version of the runtime, and when (a date).
+
+    `change_percent` is the median change of whole networks, above zero: slower. `measured_with` is the version that the rows are of.
+    """
+
+    runtime_version: str
+    when: str
+    change_percent: float
+    measured_with: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the change counts as none."""
+        return abs(self.change_percent) <= DRIFT_PERCENT
+
+    def __str__(self) -> str:
+        verdict = "holds" if self.holds else "holds no longer"
+        since = f"measured with {self.measured_with}, " if self.measured_with != self.runtime_version else ""
+        return f"{since}checked {self.when} with {self.runtime_version}: networks take {self.change_percent:+.1f} %, so it {verdict}"
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """What a table holds for, how it was made, and how good it is; `machine` is the fingerprint of the processor.
 
     `calibration` and `error` are for networks of any kind, `fits` for those of one space each. `conditions` are what the device
     said of itself meanwhile (clock, governor, temperature), in words. `power_w` is its median power while networks ran, None
-    where no sensor told.
+    where no sensor told. `checked` is None until somebody looked again: where the table held, `target` is of the version it was checked
+    with.
     """
 
     machine: str
@@ -92,6 +119,17 @@ class Head:
     conditions: str = ""
     power_w: float | None = None
     fits: tuple[Fit, ...] = ()
+    checked: Checked | None = None
+
+    def is_about(self, target: RuntimeTarget) -> bool:
+        """Whether the table answers for `target`, or was found not to when it was checked with its version."""
+        versions = [self.target.runtime_version, *([self.checked.runtime_version] if self.checked else [])]
+        return any(replace(self.target, runtime_version=version) == target for version in versions)
+
+    def is_stale(self, target: RuntimeTarget) -> bool:
+        """Whether it was checked for `target` and holds no longer."""
+        found = self.checked
+        return found is not None and not found.holds and replace(self.target, runtime_version=found.runtime_version) == target
 
     def passes_to_better(self, space: str) -> int:
         """What `nas.measure --passes` must be told to add timings to the whole networks of `space`, and with them to its blocks."""
@@ -171,6 +209,7 @@ def text(table: Table) -> str:
         "provenance": asdict(head.provenance),
         "error": asdict(head.error),
         "calibration": asdict(head.calibration),
+        **({"checked": asdict(head.checked)} if head.checked else {}),
     }
     top = [f"machine = {_toml(head.machine)}", f"conditions = {_toml(head.conditions)}"]
     top += [f"power_w = {_toml(head.power_w)}"] if head.power_w is not None else []
@@ -199,6 +238,7 @@ def _head(document: dict[str, Any]) -> Head:
         str(document["conditions"]),
         float(document["power_w"]) if "power_w" in document else None,
         tuple(_fit(fit) for fit in document.get("fits", ())),
+        Checked(**document["checked"]) if "checked" in document else None,
     )
 
 

@@ -1,9 +1,12 @@
-"""A profile for a device that was measured and has none, and one more target in a profile that is there."""
+"""A profile for a device that was measured and has none; one more target in one that is there, or a new version of its runtime."""
 
+import re
+import tomllib
 from pathlib import Path
 
 from hardware_profiles import FOLDER
 from nas.core.device import RuntimeTarget
+from nas.core.errors import DeviceError
 from nas.files import atomic_write
 
 _NOTES = "Measured with `python -m nas.measure`; figures hold for this device, this runtime and its version."
@@ -43,3 +46,21 @@ def add_target(path: Path, target: RuntimeTarget, improve: str) -> None:
         "improve": improve,
     }
     atomic_write(path, path.read_text(encoding="utf-8").rstrip("\n") + "\n\n[[targets]]\n" + tomli_w.dumps(entry))
+
+
+def set_version(path: Path, index: int, runtime_version: str) -> None:
+    """States another version of the runtime for the target of that number in the profile at `path`; all else stays as it is.
+
+    Raises:
+        DeviceError: the target's line is not where `add_target` and people write it.
+    """
+    text, wanted = path.read_text(encoding="utf-8"), tomllib.loads(path.read_text(encoding="utf-8"))
+    wanted["targets"][index]["runtime_version"] = runtime_version
+    before, *targets = re.split(r"(?m)^(?=\[\[targets\]\])", text)
+    if index < len(targets):
+        line = f'runtime_version = "{runtime_version}"'
+        targets[index] = re.sub(r"(?m)^runtime_version *=.*$", lambda _: line, targets[index], count=1)
+    changed = "".join((before, *targets))
+    if tomllib.loads(changed) != wanted:
+        raise DeviceError(f'{path}: set runtime_version = "{runtime_version}" in target {index + 1} there by hand')
+    atomic_write(path, changed)

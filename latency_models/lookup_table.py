@@ -13,7 +13,7 @@ from latency_models import fitting, kernel_forms
 from latency_models.fitting import Row
 from latency_models.kernel_model import Cover, Factors, KernelModel
 from nas.core.device import DeviceProfile, RuntimeTarget, TargetProfile
-from nas.core.errors import DeviceError, TargetMismatchError
+from nas.core.errors import DeviceError, StaleTableError, TargetMismatchError
 from nas.core.latency import BlockPrice, Interval, Spill
 from nas.core.network import BlockSpec
 from nas.core.operators import Operator
@@ -179,16 +179,26 @@ def from_profile(profile: DeviceProfile, target: TargetProfile, space: str) -> L
 
 
 def check(table: Table, target: RuntimeTarget, path: Path, improve: str) -> None:
-    """Lets a table through that was measured for `target`; one of the machine in hand must have been measured on it.
+    """Lets a table through that was measured for `target`, or in a check found to hold for its version.
+
+    One of the machine in hand must have been measured on it.
 
     Raises:
-        TargetMismatchError: it was not; the message names both.
+        StaleTableError: a check found that it holds no longer.
+        TargetMismatchError: it is of another target; the message names both.
     """
-    asked, has = str(target), str(table.head.target)
+    head, here = table.head, table_file.machine()
+    same_machine = target.device != THIS_MACHINE or head.machine == here
+    if same_machine and head.is_stale(target):
+        raise StaleTableError(f"{path} is stale ({head.checked}); run: {improve} --fresh")
+    if same_machine and head.target == target:
+        return
+    asked, has = str(target), str(head.target)
     if target.device == THIS_MACHINE:
-        asked, has = f"{asked} on {table_file.machine()}", f"{has} on {table.head.machine}"
-    if asked != has:
-        raise TargetMismatchError(f"{path} holds {has}, not {asked}; run: {improve} --fresh")
+        asked, has = f"{asked} on {here}", f"{has} on {head.machine}"
+    upgraded = same_machine and replace(head.target, runtime_version=target.runtime_version) == target
+    look = f"{improve} --check, which says whether it still holds, or " if upgraded else ""
+    raise TargetMismatchError(f"{path} holds {has}, not {asked}; run: {look}{improve} --fresh")
 
 
 def _family(spec: BlockSpec) -> BlockSpec:

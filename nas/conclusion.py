@@ -146,7 +146,7 @@ _SAYS: Mapping[str, Callable[[Step], str]] = {
 
 def _not_measured(problem: Problem, timed: bool) -> tuple[str, ...]:
     target = problem.model.target
-    found = []
+    found = [f"The latency table was {each.checked}." for each in problem.device.targets if each.target == target and each.checked]
     if problem.model.origin != "measured" and not timed:
         found.append(
             f"No network of this run was timed on {problem.device.title}: latencies are {problem.model.origin} for {target}. "

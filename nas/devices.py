@@ -103,6 +103,7 @@ def _target_facts(profile: "DeviceProfile", each: "TargetProfile") -> dict[str, 
         "confidence": None,
         "source": made.source if made else None,
         "when": made.when if made else None,
+        "checked": each.checked or None,
         "age_days": (date.today() - date.fromisoformat(made.when[:10])).days if made else None,
         "command": made.command if made else None,
         "improve": each.improve or profile.improve,
@@ -281,7 +282,7 @@ def _lines(device: dict[str, Any], target: dict[str, Any]) -> Iterator[tuple[str
         yield "power", f"{target['power_w']:.3g} W while networks ran"
     if target["table"]:
         yield "table", _near(target["table"]) + (f": {target['blocks']} blocks, {_passes(target['passes'])}" if target["blocks"] else "")
-    for heading, key in (("machine", "machine"), ("conditions", "conditions"), ("source", "source"), ("made by", "command")):
+    for heading, key in (*((name, name) for name in ("checked", "machine", "conditions", "source")), ("made by", "command")):
         if target[key]:
             yield heading, target[key]
     if target["improve"] != device["improve"]:

@@ -12,6 +12,7 @@ from nas.core.errors import DeviceError
 if TYPE_CHECKING:
     from latency_models.hosts import Host
     from nas.measuring.job import Job, Wanted
+    from nas.measuring.target import Found
 
 app = typer.Typer(add_completion=False)
 
@@ -66,7 +67,9 @@ def main(
     fresh: Annotated[
         bool, typer.Option("--fresh/--resume", help="Begin again instead of adding; the old table stays until the new one is whole.")
     ] = False,
-    check: Annotated[bool, typer.Option("--check", help="Measure a few networks again and say whether the table still holds.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Measure a few networks again, say whether the table still holds, and note it.")
+    ] = False,
 ) -> None:
     """Time every block of a search space on a device and write its latency table.
 
@@ -86,12 +89,13 @@ def main(
     command = " ".join(["python -m nas.measure", *sys.argv[1:]])
     host = connect(target)
     try:
-        found = find(Asked(device, target, runtime, provider, precision, threads), host, may_write=not (dry_run or check))
+        asked = Asked(device, target, runtime, provider, precision, threads)
+        found = find(asked, host, may_write=not (dry_run or check), any_version=check or fresh)
         images = channels or (1 if small else 3), classes or (10 if small else 1000)
         files = found.table, found.max_onnx_opset
         job = Job(found.target, found.machine, found_space, *images, plan, *files, command, provider, confidence, probes, fresh)
         if check:
-            _check(job, host)
+            _check(job, host, found)
         elif dry_run:
             _dry_run(job)
         else:
@@ -99,6 +103,7 @@ def main(
                 _say_replaced(job)
                 job.discard()
             _measure(job, host)
+            found.state_version()
     finally:
         host.close()
 
@@ -152,11 +157,13 @@ def _say_complete(job: "Job", wanted: "Wanted") -> None:
 
 def _say_replaced(job: "Job") -> None:
     """What the new table will not hold."""
+    from hardware_profiles import table_file
+
     try:
-        old = job.old_table()
+        fits = table_file.read(job.table).head.fits if job.table.exists() else ()
     except DeviceError:  # damaged, or of an older version: it is for such that one begins again
         return
-    others = [fit.space for fit in old.head.fits if fit.space != job.space.key] if old else []
+    others = [fit.space for fit in fits if fit.space != job.space.key]
     if others:
         messages.print(f"the new table will hold {job.space.key} alone: time {' and '.join(others)} again with --space", soft_wrap=True)
 
@@ -192,18 +199,22 @@ def _dry_run(job: "Job") -> None:
     output.print(f"{count}, about {seconds / 60:.0f} min on a processor like a laptop's, into {job.table}", soft_wrap=True)
 
 
-def _check(job: "Job", host: "Host") -> None:
-    """Says whether the table still holds; exit code 1 if not."""
-    from nas.measuring.check import DRIFT_PERCENT, check
+def _check(job: "Job", host: "Host", target: "Found") -> None:
+    """Says whether the table still holds, and writes it into the table; exit code 1 if not."""
+    from hardware_profiles.table_file import DRIFT_PERCENT
+    from nas.measuring.check import check, record
 
     found = check(job, host)
-    output.print(f"{found.table_target}, measured {found.when}, looked at again with {job.target.runtime_version}:", soft_wrap=True)
+    head, verdict = found.table.head, found.verdict
+    output.print(f"{head.target}, measured {head.provenance.when}, looked at again with {verdict.runtime_version}:", soft_wrap=True)
     for name, was_ms, now_ms in found.networks:
         output.print(f"  {name}: {was_ms:.3f} ms then, {now_ms:.3f} ms now ({100 * (now_ms / was_ms - 1):+.1f} %)")
-    holds = abs(found.drift_percent) <= DRIFT_PERCENT
-    verdict = "it still holds" if holds else "it holds no longer; run the command again with --fresh instead of --check"
-    output.print(f"median change {found.drift_percent:+.1f} % (up to {DRIFT_PERCENT:.0f} % counts as none): {verdict}", soft_wrap=True)
-    if not holds:
+    record(job, found)
+    target.state_version()
+    stale = "it holds no longer, and is refused until it is measured anew: run the command with --fresh instead of --check"
+    answer = f"it still holds, and is used with {verdict.runtime_version} from now on" if verdict.holds else stale
+    output.print(f"median change {verdict.change_percent:+.1f} % (up to {DRIFT_PERCENT:.0f} % counts as none): {answer}", soft_wrap=True)
+    if not verdict.holds:
         raise typer.Exit(1)
 
 

@@ -155,3 +155,10 @@ def test_the_environment_says_versions_and_machine():
     found = environment()
     assert {"python", "torch", "optuna", "ray", "onnxruntime", "fvcore", "system", "processor"} <= found.keys()
     assert all(found.values())
+
+
+def test_a_table_that_was_checked_after_an_upgrade_is_said_to_be():
+    told = TargetProfile(DEVICE.target, "measured", "beads", {}, None, None, checked="measured with 1.17, checked later: fine")
+    run = conclude(replace(problem(), device=replace(PROFILE, targets=(told,))), RECORDS, (), CIRCUMSTANCES)
+    assert "The latency table was measured with 1.17, checked later: fine." in run.not_measured
+    assert not any("checked" in each for each in conclude(problem(), RECORDS, (), CIRCUMSTANCES).not_measured)

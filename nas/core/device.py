@@ -44,7 +44,7 @@ class TargetProfile:
 
     `origin` is "measured", "calibrated" or "estimated"; `error` is None until something was fitted or measured. `power_w` is
     what the device drew while it was measured, None where no sensor said so. `improve` is the command that would better this
-    target's figures, "" where the device's own does.
+    target's figures, "" where the device's own does. `checked` says in words how they looked when they were last looked at again.
     """
 
     target: RuntimeTarget
@@ -55,6 +55,7 @@ class TargetProfile:
     error: HeldOutError | None
     power_w: float | None = None
     improve: str = ""
+    checked: str = ""
 
 
 @dataclass(frozen=True, slots=True)

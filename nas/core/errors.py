@@ -59,6 +59,10 @@ class TargetMismatchError(DeviceError):
     """A latency table was asked about another runtime, precision, thread count, batch or machine than its own."""
 
 
+class StaleTableError(DeviceError):
+    """A latency table was checked on its device and holds no longer."""
+
+
 class MeasurementError(NasError):
     """A measurement could not be made."""
 

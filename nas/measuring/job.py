@@ -13,7 +13,7 @@ from latency_models import timing_web
 from latency_models.calibration import CONFIDENCE
 from latency_models.hosts import Host, Report, Request
 from nas.core.device import RuntimeTarget
-from nas.core.errors import MeasurementError
+from nas.core.errors import MeasurementError, StaleTableError, TargetMismatchError
 from nas.core.network import BlockSpec, NetworkSpec
 from nas.core.space import SearchSpace
 from nas.files import atomic_write
@@ -102,13 +102,13 @@ class Job:
 
         Raises:
             MeasurementError: the space has too few networks.
-            DeviceError: the table is damaged.
+            DeviceError: the table is damaged, stale, or of another version or machine.
         """
         old = None if self.fresh else self.old_table()
         specs = dict.fromkeys([*self.space.unique_blocks(self.in_channels, self.classes), *(probes.blocks() if self.probes else ())])
         found = {_key(block): block for block in specs}
         rows = {key: old.rows[block] for key, block in found.items() if old and block in old.rows}
-        timed = self._timed(old) if old else ()
+        timed = self.timed(old) if old else ()
         more = not timed or self.plan.at_least > 0
         count = max(len(timed), (self.plan.networks + self.plan.held_out) if more else 0)
         planned = more and count > len(timed)
@@ -135,7 +135,7 @@ class Job:
             networks[f"network {architecture.id}"] = self.space.network(architecture, self.in_channels, self.classes)
         return networks
 
-    def _timed(self, old: Table) -> tuple[NetworkTiming, ...]:
+    def timed(self, old: Table) -> tuple[NetworkTiming, ...]:
         """The networks of the space that `old` holds, none unless they are the first that chance gives, for such images and classes."""
         timed = tuple(network for network in old.head.networks if network.space == self.space.key)
         if len(timed) > self.space.size:
@@ -150,15 +150,24 @@ class Job:
             self.journal.unlink()
 
     def old_table(self) -> Table | None:
-        """The table that is there, if it is of the same target and machine.
+        """The table that is there.
 
         Raises:
             DeviceError: it is damaged.
+            TargetMismatchError: it is of another machine, or another version that nobody checked it with.
+            StaleTableError: a check found that it holds no longer.
         """
         if not self.table.exists():
             return None
         old = table_file.read(self.table)
-        return old if (old.head.target, old.head.machine) == (self.target, self.machine) else None
+        if old.head.is_stale(self.target):
+            raise StaleTableError(f"{self.table} is stale ({old.head.checked}): run the same command with --fresh")
+        if (old.head.target, old.head.machine) != (self.target, self.machine):
+            raise TargetMismatchError(
+                f"{self.table} holds {old.head.target} on {old.head.machine}, not {self.target} on {self.machine}: nothing is added to it; "
+                "run the same command with --fresh; after an upgrade --check says whether the table still holds"
+            )
+        return old
 
 
 @dataclass(frozen=True, slots=True)

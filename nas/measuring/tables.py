@@ -51,6 +51,7 @@ def made(job: "Job", wanted: "Wanted", found: Mapping[Key, Found], disturbed: in
             said,
             power,
             tuple(_fit(space, networks, job.confidence) for space in sorted({network.space for network in networks})),
+            old.head.checked if old else None,
         ),
         rows,
     )

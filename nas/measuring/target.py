@@ -1,5 +1,6 @@
 """Which target of which device is measured: found in its profile, or written into it, with what the device says of itself."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,19 +34,42 @@ class Asked:
         """The runtime as profiles and tables name it: ONNX Runtime's providers beside the CPU are runtimes of their own."""
         return self.runtime if self.provider == "cpu" else f"{self.runtime}-{self.provider}"
 
+    @property
+    def command(self) -> str:
+        """What measures it."""
+        provider = [] if self.provider == "cpu" else ["--provider", self.provider]
+        words = ["--device", self.device, "--target", self.place, "--runtime", self.runtime, *provider]
+        return shlex.join(["python", "-m", "nas.measure", *words, "--precision", self.precision, "--threads", str(self.threads)])
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The target, the fingerprint of the machine it is on, its table's file, and the newest ONNX opset it reads."""
+    """The target, the fingerprint of the machine it is on, its table's file, and the newest ONNX opset it reads.
+
+    `profile` is the device's file; `older` the number of the target there if it states another version of the runtime.
+    """
 
     target: RuntimeTarget
     machine: str
     table: Path
     max_onnx_opset: int
+    profile: Path
+    older: int | None = None
+
+    def state_version(self) -> None:
+        """Has the profile say which version the device has, if it says another one.
+
+        Raises:
+            DeviceError: it is written in a way that only its author can change.
+        """
+        if self.older is not None:
+            writing.set_version(self.profile, self.older, self.target.runtime_version)
 
 
-def find(asked: Asked, host: Host, may_write: bool) -> Found:
+def find(asked: Asked, host: Host, may_write: bool, any_version: bool = False) -> Found:
     """The target that was asked for. A device or target without a profile gets one, if `may_write`.
+
+    With `any_version` the device may have another version of the runtime than its profile says.
 
     Raises:
         MeasurementError: the device cannot be reached, lacks the runtime, or the runtime cannot be measured there.
@@ -65,20 +89,21 @@ def find(asked: Asked, host: Host, may_write: bool) -> Found:
     if path.exists():
         profile = hardware_profiles.load(asked.device)
         opset = min(opset, profile.max_onnx_opset) if profile.name != THIS_MACHINE else profile.max_onnx_opset
-        same = [each.target for each in profile.targets if _but_version(each.target) == _but_version(target)]
-        if same and same[0] != target:
+        same = next((i for i, each in enumerate(profile.targets) if _but_version(each.target) == _but_version(target)), None)
+        older = same if same is not None and profile.targets[same].target != target else None
+        if older is not None and not any_version:
             raise TargetMismatchError(
-                f"{path} is for {same[0]}, the device has {asked.runtime} {target.runtime_version}: change runtime_version there "
-                "and measure with --fresh, or give the device another name"
+                f"{path} is for {profile.targets[older].target}, the device has {asked.runtime} {target.runtime_version}: "
+                f"`{asked.command} --check` says whether its table still holds, with --fresh instead it is measured anew; "
+                "or give the device another name"
             )
-        if same:
-            return Found(target, facts.machine, table_file.path_of(path, target), opset)
+        if same is not None:
+            return Found(target, facts.machine, table_file.path_of(path, target), opset, path, older)
     if may_write:
-        improve = f"python -m nas.measure --device {asked.device} --target {asked.place}"
         if not path.exists():
-            writing.create(path, facts.machine, opset, improve)
-        writing.add_target(path, target, f"{improve} --runtime {asked.runtime} --precision {asked.precision} --threads {asked.threads}")
-    return Found(target, facts.machine, table_file.path_of(path, target), opset)
+            writing.create(path, facts.machine, opset, f"python -m nas.measure --device {asked.device} --target {asked.place}")
+        writing.add_target(path, target, asked.command)
+    return Found(target, facts.machine, table_file.path_of(path, target), opset, path)
 
 
 def _version(asked: Asked, facts: HostFacts) -> str:

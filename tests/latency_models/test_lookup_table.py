@@ -9,7 +9,7 @@ import hardware_profiles
 import latency_models
 import search_spaces
 from hardware_profiles import table_file
-from hardware_profiles.table_file import Calibration, Fit, Head, NetworkTiming, Table, Timing
+from hardware_profiles.table_file import Calibration, Checked, Fit, Head, NetworkTiming, Table, Timing
 from latency_models.lookup_table import LookupTable, from_profile
 from nas.core.device import HeldOutError, Provenance
 from nas.core.errors import DeviceError, TargetMismatchError
@@ -31,6 +31,7 @@ HEAD = Head(
     "clock 1479 to 1479 MHz, 41 to 52 °C",
     4.25,
     (Fit("other@12345678", HeldOutError(1.5, 4, 9.0), Calibration(1.1, 0.001, 0.0, 0.0, 0.98, 1.03, 0.95)),),
+    Checked(TARGET.runtime_version, "2026-02-03", -1.5, "1.0.0"),
 )
 TABLE = Table(HEAD, {block: Timing(0.01 + block.hidden_channels / 1e4, 0.05, 100) for block in BLOCKS})
 
@@ -146,7 +147,7 @@ def test_a_table_of_another_device_does_not_ask_which_machine_reads_it(tmp_path)
 )
 def test_a_table_never_answers_for_another_target(tmp_path, head, named):
     profile, _ = write(tmp_path, Table(head, TABLE.rows))
-    with pytest.raises(TargetMismatchError, match=rf"holds .*{named}.*, not {TARGET} on .*; run: python -m nas\.measure --fresh"):
+    with pytest.raises(TargetMismatchError, match=rf"holds .*{named}.*, not {TARGET} on .*; run: .*python -m nas\.measure --fresh"):
         latency_models.load(profile)
 
 

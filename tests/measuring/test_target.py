@@ -55,8 +55,30 @@ def test_a_provider_is_a_runtime_of_its_own(tmp_path):
 def test_another_version_than_the_profile_says_is_refused(tmp_path):
     path = tmp_path / "my-pi.toml"
     find(asked(path), FakeHost(), may_write=True)
-    with pytest.raises(TargetMismatchError, match=r"is for my-pi onnxruntime 1\.17\.0 .*, the device has onnxruntime 1\.18\.0"):
-        find(asked(path), FakeHost(runtimes={"onnxruntime": "1.18.0"}), may_write=True)
+    find(asked(path, precision="int8"), FakeHost(), may_write=True)
+    newer = FakeHost(runtimes={"onnxruntime": "1.18.0"})
+    with pytest.raises(
+        TargetMismatchError, match=r"is for my-pi onnxruntime 1\.17\.0 .*, the device has onnxruntime 1\.18\.0: `.* --check`"
+    ):
+        find(asked(path, precision="int8"), newer, may_write=True)
+    before = path.read_text()
+    found = find(asked(path, precision="int8"), newer, may_write=True, any_version=True)
+    assert found.target.runtime_version == "1.18.0" and path.read_text() == before, "it is stated once the table is of it"
+    found.state_version()
+    versions = [each.target.runtime_version for each in hardware_profiles.load(str(path)).targets]
+    assert versions == ["1.17.0", "1.18.0"] and len(path.read_text()) == len(before)
+    find(asked(path, precision="int8"), newer, may_write=True).state_version()
+
+
+def test_a_version_that_stands_where_nobody_writes_it_is_left_to_its_author(tmp_path):
+    path = tmp_path / "my-pi.toml"
+    find(asked(path), FakeHost(), may_write=True)
+    path.write_text(path.read_text().replace('runtime_version = "1.17.0"', '"runtime_version" = "1.17.0"'))
+    before = path.read_text()
+    found = find(asked(path), FakeHost(runtimes={"onnxruntime": "1.18.0"}), may_write=True, any_version=True)
+    with pytest.raises(DeviceError, match=r'my-pi\.toml: set runtime_version = "1\.18\.0" in target 1 there by hand'):
+        found.state_version()
+    assert path.read_text() == before
 
 
 @pytest.mark.parametrize(("device", "place"), [("my-pi", "local"), ("local", SSH)])
