@@ -12,9 +12,21 @@ from nas.files import atomic_write
 _NOTES = "Measured with `python -m nas.measure`; figures hold for this device, this runtime and its version."
 
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+
 def path_of(name_or_path: str) -> Path:
-    """Where the profile of that name is, or would be."""
-    return Path(name_or_path) if name_or_path.endswith(".toml") else FOLDER / f"{name_or_path}.toml"
+    """Where the profile of that name is, or would be.
+
+    Raises:
+        DeviceError: it is neither a name nor a path to a .toml file.
+    """
+    if name_or_path.endswith(".toml"):
+        return Path(name_or_path)
+    if not _NAME.fullmatch(name_or_path):
+        example = "as in raspberry-pi-5, or the path of a .toml file"
+        raise DeviceError(f"{name_or_path!r} is no name for a device: take letters, digits and -_+. {example}")
+    return FOLDER / f"{name_or_path}.toml"
 
 
 def create(path: Path, title: str, max_onnx_opset: int, improve: str) -> None:

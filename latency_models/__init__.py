@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def load(
     profile: "DeviceProfile", precision: str = "fp32", runtime: str = "", threads: int | None = None, space: str = ""
 ) -> "LatencyModel":
-    """The model that prices networks of `precision` on the device; of several runtimes or thread counts the first, if not asked for.
+    """The model that prices networks of `precision` on the device: of the target that `choose` takes.
 
     `space` is the key of the search space that the networks are of: where networks of it were measured, prices are fitted to them.
 
@@ -28,15 +28,18 @@ def load(
 
 
 def choose(profile: "DeviceProfile", precision: str = "fp32", runtime: str = "", threads: int | None = None) -> "TargetProfile":
-    """The first target of the device that is as asked; "" and None ask nothing.
+    """The first target of the device that is as asked and was measured, else the first as asked; "" and None ask nothing.
 
     Raises:
         TargetMismatchError: there is none; the message names all there are.
     """
-    for each in profile.targets:
-        target = each.target
-        if target.precision == precision and runtime in ("", target.runtime) and threads in (None, target.threads):
-            return each
+    able = [
+        each
+        for each in profile.targets
+        if each.target.precision == precision and runtime in ("", each.target.runtime) and threads in (None, each.target.threads)
+    ]
+    if able:
+        return next((each for each in able if each.is_measured), able[0])
     asked = " ".join(filter(None, (runtime, precision, "" if threads is None else f"{threads} thread(s)")))
     have = "; ".join(str(each.target) for each in profile.targets)
     raise TargetMismatchError(f"{profile.name} has no latencies for {asked}, only for: {have}. To get more: {profile.improve}")

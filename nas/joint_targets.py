@@ -12,13 +12,19 @@ from nas.joint_space import PRUNED, JointSpace
 def first(device: DeviceProfile, precisions: tuple[str, ...], runtime: str, threads: int | None) -> RuntimeTarget:
     """The first target of the device that is as asked and has all `precisions`, at the first of these; "" and None ask nothing.
 
+    One that was measured in all of them goes before all others.
+
     Raises:
         DeviceError: there is none; names the precisions that each runtime has both latencies and files for.
     """
     there = usable(device)
-    for (name, count), found in there.items():
-        if runtime in ("", name) and threads in (None, count) and set(precisions) <= set(found):
-            return latency_models.choose(device, precisions[0], name, count).target
+    able = [
+        [latency_models.choose(device, precision, name, count) for precision in precisions]
+        for (name, count), found in there.items()
+        if runtime in ("", name) and threads in (None, count) and set(precisions) <= set(found)
+    ]
+    if able:
+        return next((each for each in able if all(one.is_measured for one in each)), able[0])[0].target
     asked = " ".join(filter(None, (f"in {runtime}" if runtime else "", "" if threads is None else f"with {threads} thread(s)")))
     have = "; ".join(f"{name}, {count} thread(s): {', '.join(found)}" for (name, count), found in there.items())
     raise DeviceError(

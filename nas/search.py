@@ -52,7 +52,7 @@ def search(
             "in a,b, share a supernet and its evaluations; limits, runtime, precision and threads are then one for all, or one each."
         ),
     ] = "",
-    runtime: Annotated[str, typer.Option(help="Runtime on the device, such as tensorrt; its first one if not given.")] = "",
+    runtime: Annotated[str, typer.Option(help="Runtime on the device, such as tensorrt; else its first that was measured.")] = "",
     precision: Annotated[
         str,
         typer.Option(

@@ -20,6 +20,7 @@ from tests.measuring.fakes import FakeHost
 
 ARCHITECTURES = [SPACE.architecture([number % gene.options for gene in SPACE.genes]) for number in range(3)]
 IDS = [one.id for one in ARCHITECTURES]
+GPU = ("TensorrtExecutionProvider", "CPUExecutionProvider")
 
 
 def problem_of(device, runtime=""):
@@ -65,6 +66,8 @@ def test_a_table_of_another_machine_or_version_is_refused(problem):
 def test_a_device_without_the_runtime_is_refused(problem):
     with pytest.raises(MeasurementError, match="has no runtime onnxruntime"):
         at(FakeHost(runtimes={"litert": "1.0"}), problem)
+    with pytest.raises(MeasurementError, match=r"has no provider tensorrt \(it has: cpu\)"):
+        at(FakeHost(), problem_of("jetson-nano", "tensorrt"))
 
 
 def test_this_machine_stands_for_no_other_device(problem):
@@ -74,7 +77,7 @@ def test_this_machine_stands_for_no_other_device(problem):
 
 def test_tensorrt_is_timed_as_a_provider_and_ncnn_not_at_all():
     nano = problem_of("jetson-nano", "tensorrt")
-    found = at(FakeHost(), nano)
+    found = at(FakeHost(providers=GPU), nano)
     assert (found.target.runtime, found.provider, found.max_opset) == ("onnxruntime-tensorrt", "tensorrt", 13)
     assert at(FakeHost(runtimes={"litert": "1.4"}), problem_of("raspberry-pi-4", "tflite")).target.runtime == "litert"
     with pytest.raises(MeasurementError, match=r"ncnn .* which this program cannot time .*--runtime"):
@@ -207,7 +210,7 @@ def test_a_gpu_is_asked_for_one_thread(problem, tmp_path):
             return super().stream(models, request)
 
     nano = problem_of("jetson-nano", "tensorrt")
-    gpu = replace(at(Host(), nano), host=Host())
+    gpu = replace(at(Host(providers=GPU), nano), host=Host())
     try_out(nano, gpu)
     assert (asked[0].runtime, asked[0].provider, asked[0].threads) == ("onnxruntime", "tensorrt", 1)
     assert isinstance(gpu, Bench)

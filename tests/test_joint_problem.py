@@ -55,6 +55,13 @@ def test_runtime_and_threads_are_the_first_that_have_all_precisions(tmp_path):
         ask(settings(path, threads=1))
 
 
+def test_runtime_and_threads_that_were_measured_in_all_precisions_go_first(tmp_path):
+    targets = [target(precision, threads) for threads in (1, 2) for precision in ("fp32", "int8")]
+    device = board(tmp_path, targets, [targets[0], *targets[2:]])
+    assert named(settings(device)).threads == 2
+    assert named(settings(device, threads=1)).threads == 1
+
+
 def test_a_question_is_answered_without_torch(tmp_path):
     path = board(tmp_path, [FP32, INT8], [FP32, INT8], BOTH)
     code = (

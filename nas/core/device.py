@@ -57,6 +57,11 @@ class TargetProfile:
     improve: str = ""
     checked: str = ""
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether there are figures, and they were measured on the device itself."""
+        return self.origin == "measured" and self.provenance is not None
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceProfile:

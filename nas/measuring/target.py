@@ -35,11 +35,16 @@ class Asked:
         return self.runtime if self.provider == "cpu" else f"{self.runtime}-{self.provider}"
 
     @property
+    def device_command(self) -> str:
+        """What measures the device as nothing else is asked."""
+        return shlex.join(["python", "-m", "nas.measure", "--device", self.device, "--target", self.place])
+
+    @property
     def command(self) -> str:
-        """What measures it."""
+        """What measures just this."""
         provider = [] if self.provider == "cpu" else ["--provider", self.provider]
-        words = ["--device", self.device, "--target", self.place, "--runtime", self.runtime, *provider]
-        return shlex.join(["python", "-m", "nas.measure", *words, "--precision", self.precision, "--threads", str(self.threads)])
+        words = ["--runtime", self.runtime, *provider, "--precision", self.precision, "--threads", str(self.threads)]
+        return f"{self.device_command} {shlex.join(words)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +77,12 @@ def find(asked: Asked, host: Host, may_write: bool, any_version: bool = False) -
     With `any_version` the device may have another version of the runtime than its profile says.
 
     Raises:
-        MeasurementError: the device cannot be reached, lacks the runtime, or the runtime cannot be measured there.
+        MeasurementError: the device cannot be reached, lacks the runtime, its provider or as many cores, or the runtime cannot be
+            measured there.
         TargetMismatchError: the profile is for another version of the runtime than the device has.
-        DeviceError: the device is another one than this machine but no place was given; or its profile is damaged.
+        DeviceError: the device is another one than this machine but no place was given; its name is none, or its profile is damaged.
     """
+    path = writing.path_of(asked.device)
     if (Path(asked.device).stem == THIS_MACHINE) != (asked.place == "local"):
         raise DeviceError(
             f"{asked.device} cannot be measured at {asked.place}: {THIS_MACHINE!r} is this machine, any other device needs "
@@ -84,12 +91,13 @@ def find(asked: Asked, host: Host, may_write: bool, any_version: bool = False) -
     facts = host.facts()
     target = RuntimeTarget(Path(asked.device).stem, asked.runtime_name, _version(asked, facts), asked.precision, asked.threads)
     model_files.require(target)
-    path = writing.path_of(asked.device)
+    _require_able(asked, facts)
     opset = _opset(target.runtime_version)
     if path.exists():
         profile = hardware_profiles.load(asked.device)
         opset = min(opset, profile.max_onnx_opset) if profile.name != THIS_MACHINE else profile.max_onnx_opset
-        same = next((i for i, each in enumerate(profile.targets) if _but_version(each.target) == _but_version(target)), None)
+        measured = [i for i, each in enumerate(profile.targets) if each.origin == "measured"]  # beside it may stand what was published
+        same = next((i for i in measured if _but_version(profile.targets[i].target) == _but_version(target)), None)
         older = same if same is not None and profile.targets[same].target != target else None
         if older is not None and not any_version:
             raise TargetMismatchError(
@@ -101,7 +109,7 @@ def find(asked: Asked, host: Host, may_write: bool, any_version: bool = False) -
             return Found(target, facts.machine, table_file.path_of(path, target), opset, path, older)
     if may_write:
         if not path.exists():
-            writing.create(path, facts.machine, opset, f"python -m nas.measure --device {asked.device} --target {asked.place}")
+            writing.create(path, facts.machine, opset, asked.device_command)
         writing.add_target(path, target, asked.command)
     return Found(target, facts.machine, table_file.path_of(path, target), opset, path)
 
@@ -117,6 +125,16 @@ def _version(asked: Asked, facts: HostFacts) -> str:
         have = ", ".join(f"{name} {version}" for name, version in facts.runtimes.items()) or "none"
         raise MeasurementError(f"{asked.place} has no runtime {asked.runtime} (it has: {have}); install it there with pip")
     return facts.runtimes[asked.runtime]
+
+
+def _require_able(asked: Asked, facts: HostFacts) -> None:
+    """Raises unless the device has the provider and the cores that were asked for; the message names those there are."""
+    providers = {name.removesuffix("ExecutionProvider").lower() for name in facts.providers} if asked.runtime == "onnxruntime" else {"cpu"}
+    if asked.provider not in providers:
+        have = ", ".join(sorted(providers))
+        raise MeasurementError(f"{asked.runtime} on {asked.place} has no provider {asked.provider} (it has: {have})")
+    if asked.threads > facts.cores:
+        raise MeasurementError(f"{asked.place} has {facts.cores} cores, not {asked.threads}: give --threads 1 to {facts.cores}")
 
 
 def _opset(version: str) -> int:

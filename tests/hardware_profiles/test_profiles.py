@@ -8,6 +8,7 @@ import hardware_profiles
 import latency_models
 from hardware_profiles import installed, table_file
 from nas.core.errors import DeviceError, TargetMismatchError, UnknownNameError
+from tests import boards
 
 VALID = """
 title = "Board"
@@ -132,3 +133,14 @@ def test_asking_and_pricing_need_neither_torch_nor_pandas():
 
 def test_the_fingerprint_names_processor_and_cores():
     assert table_file.machine() == table_file.machine() and table_file.machine().endswith("cores")
+
+
+def test_of_several_targets_the_first_that_was_measured_is_taken(tmp_path):
+    asked, measured = [boards.target("fp32"), boards.target("fp32", 2), boards.target("fp32", 4)], [boards.target("fp32", 2)]
+    profile = hardware_profiles.load(boards.board(tmp_path, asked, measured))
+    assert [each.is_measured for each in profile.targets] == [False, True, False]
+    assert latency_models.choose(profile).target.threads == 2
+    assert latency_models.choose(profile, threads=4).target.threads == 4, "what is asked for goes first"
+    published = dataclasses.replace(profile.targets[1], origin="calibrated")
+    assert latency_models.choose(dataclasses.replace(profile, targets=(published, *profile.targets[2:]))) == published
+    assert latency_models.choose(dataclasses.replace(profile, targets=(published, profile.targets[1]))) == profile.targets[1]

@@ -49,10 +49,11 @@ class FakeHost:
     timed: list = field(default_factory=list)
     changed: dict = field(default_factory=dict)
     disturbed: tuple = ()
+    providers: tuple = ("CPUExecutionProvider",)
     name: str = "fake"
 
     def facts(self):
-        return HostFacts(self.machine, 4, "3.6.9", self.runtimes, ("CPUExecutionProvider",), 1000.0)
+        return HostFacts(self.machine, 4, "3.6.9", self.runtimes, self.providers, 1000.0)
 
     def stream(self, models, request):
         for path in models:

@@ -48,8 +48,40 @@ def test_an_old_runtime_gets_files_that_it_reads(tmp_path):
 def test_a_provider_is_a_runtime_of_its_own(tmp_path):
     with pytest.raises(MeasurementError, match="onnxruntime-cuda fp64 cannot be measured"):
         find(asked(tmp_path / "orin.toml", provider="cuda", precision="fp64"), FakeHost(), may_write=True)
-    found = find(asked(tmp_path / "orin.toml", provider="cuda"), FakeHost(), may_write=True)
-    assert found.table.name == "orin.onnxruntime-cuda.fp32.1t.csv"
+    path = tmp_path / "orin.toml"
+    host = FakeHost(providers=("CUDAExecutionProvider", "CPUExecutionProvider"))
+    assert find(asked(path, provider="cuda"), host, may_write=True).table.name == "orin.onnxruntime-cuda.fp32.1t.csv"
+    assert "--runtime onnxruntime --provider cuda --precision fp32" in hardware_profiles.load(str(path)).targets[0].improve
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"provider": "foo"}, r"onnxruntime on ssh://pi@board has no provider foo \(it has: cpu\)"),
+        ({"runtime": "litert", "provider": "cuda"}, r"litert on ssh://pi@board has no provider cuda \(it has: cpu\)"),
+        ({"threads": 5}, "ssh://pi@board has 4 cores, not 5: give --threads 1 to 4"),
+    ],
+)
+@pytest.mark.parametrize("may_write", [True, False])
+def test_a_provider_or_cores_that_are_not_there_are_refused_before_anything_is_written(tmp_path, changed, said, may_write):
+    host = FakeHost(runtimes={"onnxruntime": "1.17.0", "litert": "2.0"})
+    with pytest.raises(MeasurementError, match=said):
+        find(asked(tmp_path / "my-pi.toml", **changed), host, may_write=may_write)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "/tmp/x", "", ".hidden", "two words", "x.toml.bak/y"])
+def test_a_name_is_no_path(name):
+    with pytest.raises(DeviceError, match=r"is no name for a device: take letters, digits and -_\+\. as in raspberry-pi-5, or the path"):
+        find(asked(name), FakeHost(), may_write=True)
+
+
+def test_what_was_published_of_the_same_runtime_stays_beside_what_is_measured(tmp_path):
+    path = tmp_path / "my-pi.toml"
+    find(asked(path), FakeHost(), may_write=True)
+    path.write_text(path.read_text().replace('origin = "measured"', 'origin = "calibrated"').replace("1.17.0", "unstated"))
+    assert find(asked(path), FakeHost(), may_write=True).older is None
+    assert [each.origin for each in hardware_profiles.load(str(path)).targets] == ["calibrated", "measured"]
 
 
 def test_another_version_than_the_profile_says_is_refused(tmp_path):
