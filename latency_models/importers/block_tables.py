@@ -5,12 +5,12 @@ with squeeze-and-excitation (Once-for-All) `expand` is the number of inner chann
 without (ProxylessNAS) it is a ratio. Sizes are rows x columns x channels. The CSV has a column `key`, `mean_ms` beside it.
 """
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from latency_models.importers import rows
 from nas.core.errors import DataError
 from nas.core.operators import Operator, convolution, depthwise, elementwise, squeeze_excite
 from nas.core.space import make_divisible
@@ -37,33 +37,32 @@ def read(path: Path, device: str = "") -> tuple[MeasuredBlock, ...]:
     """Every block of a YAML table, or the rows of a CSV whose column `device` says `device`; needs PyYAML for the former.
 
     Raises:
-        DataError: the file cannot be read, or a row is not a measured block; the message names file and line.
+        DataError: the file cannot be read, or a row is not a measured block, or there twice; the message names file and line.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    rows = list(_csv_rows(path, text, device) if path.suffix == ".csv" else _yaml_rows(path, text))
-    if not rows:
+    found = list(_csv_rows(path, device) if path.suffix == ".csv" else _yaml_rows(path))
+    if not found:
         raise DataError(f"{path} has no blocks" + (f" of {device!r}" if device else ""))
-    with_se = {table for _, table, key, _ in rows if "-se:" in key}
-    return tuple(_block(where, table, key, mean, table in with_se) for where, table, key, mean in rows)
+    with_se, once = {table for _, _, table, key, _ in found if "-se:" in key}, rows.Once()
+    for where, owner, table, key, _ in found:
+        once.add(where, repr(key), (owner, table, key))
+    return tuple(_block(where, table, key, mean, table in with_se) for where, _, table, key, mean in found)
 
 
-def _csv_rows(path: Path, text: str, device: str) -> Iterator[tuple[str, str, str, str]]:
-    for line, row in enumerate(csv.DictReader(text.splitlines()), start=2):
-        where = f"{path}, line {line}"
-        if missing := {"key", "mean_ms"} - {name for name, value in row.items() if value is not None}:
+def _csv_rows(path: Path, device: str) -> Iterator[tuple[str, str, str, str, str]]:
+    """Place, device, table, key and mean of each row."""
+    for where, row in rows.of_csv(path):
+        if missing := {"key", "mean_ms"} - set(row):
             raise DataError(f"{where}: there is no {' and no '.join(sorted(missing))}")
         if not device or row.get("device") == device:
-            yield where, row.get("source_table") or path.name, row["key"], row["mean_ms"]
+            yield where, row.get("device", ""), row.get("source_table") or path.name, row["key"], row["mean_ms"]
 
 
-def _yaml_rows(path: Path, text: str) -> Iterator[tuple[str, str, str, str]]:
+def _yaml_rows(path: Path) -> Iterator[tuple[str, str, str, str, str]]:
+    """The same of a YAML table."""
     import yaml
 
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(rows.text_of(path), Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise DataError(f"{path} is not YAML: {error}") from error
     if not isinstance(root, yaml.MappingNode):
@@ -73,16 +72,11 @@ def _yaml_rows(path: Path, text: str) -> Iterator[tuple[str, str, str, str]]:
         entries = {name.value: item.value for name, item in value.value} if isinstance(value, yaml.MappingNode) else {}
         if not isinstance(entries.get("mean"), str):
             raise DataError(f"{where}: {key.value!r} has no 'mean'")
-        yield where, path.name, str(key.value), entries["mean"]
+        yield where, "", path.name, str(key.value), entries["mean"]
 
 
 def _block(where: str, table: str, key: str, mean: str, once_for_all: bool) -> MeasuredBlock:
-    try:
-        latency_ms = float(mean)
-    except ValueError:
-        raise DataError(f"{where}: the mean of {key!r} is {mean!r}, not a number of milliseconds") from None
-    if not 0 < latency_ms < float("inf"):
-        raise DataError(f"{where}: the mean of {key!r} is {mean} ms; a latency is above zero")
+    latency_ms = rows.milliseconds(where, repr(key), mean)
     if found := _BLOCK.fullmatch(key):
         operators = _expanded({name: int(text) for name, text in found.groupdict().items() if text is not None})
     elif found := _LAYER.fullmatch(key):

@@ -7,10 +7,10 @@ a mean of 100 runs after a single warm-up, is up to twice as long for the small 
 at 10 px on average, 1.00 at 100 px), and scatters there.
 """
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+from latency_models.importers import rows
 from nas.core.errors import DataError
 from nas.core.operators import Operator
 
@@ -34,20 +34,21 @@ def read(path: Path) -> tuple[Stack, ...]:
     """Every network of the file, in its order.
 
     Raises:
-        DataError: the file cannot be read, lacks a column, or a row's count is not what its layers amount to.
+        DataError: the file cannot be read, lacks a column, a network is there twice or took no time, or a row's count is not what its
+            layers amount to.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return tuple(_stack(row, f"{path}, line {line}") for line, row in enumerate(csv.DictReader(file), start=2))
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    found, once = [], rows.Once()
+    for where, row in rows.of_csv(path):
+        found.append(_stack(row, where))
+        once.add(where, found[-1].name, found[-1].name)
+    return tuple(found)
 
 
 def _stack(row: dict[str, str], where: str) -> Stack:
     try:
         kernels = [int(kernel) for kernel in row["kernels"].split("-")]
         filters, size, published = int(row["filters"]), int(row["input_hw"]), int(row["macs"])
-        separable, latency_ms, name = row["depthwise_separable"] == "1", float(row["latency_ms_60s"]), row["model"]
+        separable, took, name = row["depthwise_separable"] == "1", row["latency_ms_60s"], row["model"]
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{where}: not a row of measured stacks ({error!r})") from error
     found: list[Operator] = []
@@ -61,7 +62,7 @@ def _stack(row: dict[str, str], where: str) -> Stack:
         channels = filters
     biases = sum(operator.out_elements for operator in found)
     found.append(Operator("linear", channels * size * size, 10, 1, 1, 1, 1))
-    stack = Stack(name, tuple(found), latency_ms, separable)
+    stack = Stack(name, tuple(found), rows.milliseconds(where, name, took), separable)
     if stack.macs + biases + 10 != published:
         raise DataError(f"{where}: the layers of {name} amount to {stack.macs + biases + 10} MACs, the file says {published}")
     return stack

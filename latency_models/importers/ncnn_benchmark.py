@@ -3,15 +3,19 @@
 Two tables: times (board, threads, powersave, GPU or CPU, network, min and mean of the loops) and layers of each network's
 .param file as ncnn executes it, that is with batch norms folded and activations fused where ncnn fuses them. The minimum
 is read: means contain what else ran on the board.
+
+Times are the README of ncnn's benchmark folder as it stands (.md): under a heading "### BOARD" what benchncnn printed, in any number
+of runs. Or they are a CSV with the columns `board, net, num_threads, powersave, gpu_device, min_ms`.
 """
 
-import csv
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from latency_models.importers import rows
 from nas.core.errors import DataError
 from nas.core.operators import Operator
 
@@ -68,20 +72,23 @@ def read_timings(path: Path) -> tuple[Timing, ...]:
     """Every fp32 row, the least of repeated ones; 8-bit networks are left out, as are spellings with a hyphen.
 
     Raises:
-        DataError: the file cannot be read, or a row is not one of benchncnn.
+        DataError: the file cannot be read, has no times, or a row is not one of benchncnn.
     """
     found: dict[tuple[str, str, int, int, bool], float] = {}
-    for line, row in _rows(path):
+    for where, row in _readme(path) if path.suffix == ".md" else rows.of_csv(path):
         try:
             net = row["net"].replace("-", "_").replace("_1.1", "-1.1").replace("yolo_fastest", "yolo-fastest")
             net = "yolov4-tiny" if net == "yolov4_tiny" else net
             gpu = bool(row["gpu_device"]) and float(row["gpu_device"]) >= 0
             key = (row["board"], net, int(row["num_threads"]), int(row["powersave"]), gpu)
-            min_ms = float(row["min_ms"])
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"{path}, line {line}: not a row of benchncnn ({error!r})") from error
-        if not net.endswith("int8") and min_ms > 0:
+            took = row["min_ms"]
+        except (KeyError, ValueError) as error:
+            raise DataError(f"{where}: not a row of benchncnn ({error!r})") from error
+        min_ms = rows.milliseconds(where, net, took)
+        if not net.endswith("int8"):
             found[key] = min(min_ms, found.get(key, math.inf))
+    if not found:
+        raise DataError(f"{path} has no fp32 times of benchncnn")
     return tuple(Timing(*key, min_ms) for key, min_ms in found.items())
 
 
@@ -94,38 +101,53 @@ def read_networks(path: Path) -> dict[str, tuple[Operator, ...]]:
     Raises:
         DataError: the file cannot be read, or a layer is of a type that is not known, or does not amount to its MACs.
     """
-    layers: dict[str, list[tuple[int, dict[str, str]]]] = {}
-    for line, row in _rows(path):
-        if "net" not in row:
-            raise DataError(f"{path}, line {line}: not a table of layers")
+    layers: dict[str, list[tuple[str, dict[str, str]]]] = {}
+    once = rows.Once()
+    for where, row in rows.of_csv(path):
+        if not {"net", "layer", "type"} <= set(row):
+            raise DataError(f"{where}: not a table of layers")
+        once.add(where, f"layer {row['layer']} of {row['net']}", (row["net"], row["layer"]))
         if not row["net"].endswith("int8"):
-            layers.setdefault(row["net"], []).append((line, row))
-    return {net: tuple(_operators(rows, path)) for net, rows in layers.items()}
+            layers.setdefault(row["net"], []).append((where, row))
+    return {net: tuple(_operators(found)) for net, found in layers.items()}
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            yield from enumerate(csv.DictReader(file), start=2)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+_BOARD = re.compile(r"#+ +(?P<board>\S.*?) *")
+_SETTING = re.compile(r"(?P<name>loop_count|num_threads|powersave|gpu_device|cooling_down) = (?P<value>-?\d+)")
+_TIME = re.compile(r" *(?P<net>\S+) +min = *(?P<min_ms>\S+) +max = *\S+ +avg = *\S+ *")
 
 
-def _operators(rows: list[tuple[int, dict[str, str]]], path: Path) -> Iterator[Operator]:
+def _readme(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Rows of the README, as those of the CSV. Every run of benchncnn begins with its loop count; older ones say nothing of a GPU."""
+    board, settings = "", dict[str, str]()
+    for number, line in enumerate(rows.text_of(path).splitlines(), start=1):
+        where = f"{path}, line {number}"
+        if found := _BOARD.fullmatch(line):
+            board, settings = found["board"], {}
+        elif found := _SETTING.fullmatch(line.strip()):
+            settings = {} if found["name"] == "loop_count" else settings
+            settings[found["name"]] = found["value"]
+        elif found := _TIME.fullmatch(line):
+            if not board:
+                raise DataError(f"{where}: no heading such as '### NVIDIA Jetson Nano' says which board took that time")
+            yield where, {"board": board, "gpu_device": "", **settings, **found.groupdict()}
+
+
+def _operators(layers: list[tuple[str, dict[str, str]]]) -> Iterator[Operator]:
     shapes: dict[int, tuple[int, int, int]] = {}
-    for number, row in reversed(rows):
-        shapes.update(_of_row(_shapes, row, number, path))
-    for number, row in rows:
+    for where, row in reversed(layers):
+        shapes.update(_of_row(_shapes, row, where))
+    for where, row in layers:
         if row["type"] not in (*FREE, *HOST):
-            yield _of_row(lambda layer: _operator(layer, shapes), row, number, path)
+            yield _of_row(lambda layer: _operator(layer, shapes), row, where)
         shapes.update(_shapes(row))
 
 
-def _of_row(function: Callable[[dict[str, str]], T], row: dict[str, str], number: int, path: Path) -> T:
+def _of_row(function: Callable[[dict[str, str]], T], row: dict[str, str], where: str) -> T:
     try:
         return function(row)
     except (KeyError, ValueError, TypeError, ZeroDivisionError) as error:
-        raise DataError(f"{path}, line {number}: not a layer that is known ({error!r})") from error
+        raise DataError(f"{where}: not a layer that is known ({error!r})") from error
 
 
 def _shapes(row: dict[str, str]) -> dict[int, tuple[int, int, int]]:

@@ -5,11 +5,11 @@
 Operators come from `public_networks`, from ONNX files beside the CSV, or from any other function of the name.
 """
 
-import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from latency_models.importers import rows
 from nas.core.errors import DataError, UnknownNameError
 from nas.core.operators import Operator
 
@@ -40,28 +40,20 @@ def read(
         rename: the name that `operators` knows, from the name that the file has; "" passes a row over. None: the same.
 
     Raises:
-        DataError: the file cannot be read, a column is missing, a latency is not above zero, or no network has the name; the
-            message names file and line.
+        DataError: the file cannot be read, a column is missing, a latency is not above zero, a network is there twice, or none has
+            the name; the message names file and line.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
-    found = []
-    for line, row in enumerate(csv.DictReader(lines), start=2):
-        where = f"{path}, line {line}"
+    found, once = [], rows.Once()
+    for where, row in rows.of_csv(path):
         try:
-            asked = name.format(**row)
-            latency_ms = float(row[latency])
+            asked, took = name.format(**row), row[latency]
         except KeyError as error:
-            raise DataError(f"{where}: there is no column {error} (there is: {', '.join(map(str, row))})") from error
-        except (ValueError, TypeError) as error:
-            raise DataError(f"{where}: {latency} is {row[latency]!r}, not a number of milliseconds") from error
-        if not 0 < latency_ms < float("inf"):
-            raise DataError(f"{where}: {asked} took {latency_ms} ms; a latency is above zero")
+            raise DataError(f"{where}: there is no column {error} (there is: {', '.join(row)})") from error
+        latency_ms = rows.milliseconds(where, asked, took)
         known = rename(asked) if rename else asked
         if not known:
             continue
+        once.add(where, asked, asked)
         try:
             found.append(MeasuredNetwork(known, operators(known), latency_ms))
         except UnknownNameError as error:

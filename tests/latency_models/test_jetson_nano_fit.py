@@ -67,7 +67,10 @@ def test_layers_and_counts_of_a_row(tmp_path):
     [
         ("b,net,1,64,3,10,0,12345,1.0,1.0", r"line 2: the layers of net amount to 243210 MACs, the file says 12345"),
         ("b,net,1,sixty,3,10,0,12345,1.0,1.0", "line 2: not a row of measured stacks"),
-        ("b,net", "line 2: not a row of measured stacks"),
+        ("b,net", "line 2: the row has more or fewer cells"),
+        ("b,net,1,64,3,10,0,243210,1.0,-1", "line 2: net took -1 ms; a latency is above zero"),
+        ("b,net,1,64,3,10,0,243210,1.0,nan", "line 2: net took nan ms"),
+        ("b,net,1,64,3,10,0,243210,1.0,1\nb,net,1,64,3,10,0,243210,1.0,1", r"line 3: net is there already \(.*line 2\)"),
     ],
 )
 def test_a_damaged_row_is_named(tmp_path, row, complaint):

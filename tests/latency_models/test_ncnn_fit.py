@@ -1,5 +1,6 @@
 """Layers and times of benchncnn, and the targets that were fitted to them."""
 
+import csv
 import importlib
 import json
 
@@ -96,3 +97,86 @@ def test_a_damaged_time_and_a_missing_file_are_named(tmp_path):
         ncnn_benchmark.read_timings(tmp_path / "times.csv")
     with pytest.raises(DataError, match=r"none\.csv cannot be read"):
         ncnn_benchmark.read_timings(tmp_path / "none.csv")
+    for took in ("0", "-1", "nan"):
+        (tmp_path / "times.csv").write_text(TIMES + f"board,,8,1,0,-1,1,net,{took},1.0,1.0,1\n")
+        with pytest.raises(DataError, match=f"line 2: net took {took} ms; a latency is above zero"):
+            ncnn_benchmark.read_timings(tmp_path / "times.csv")
+    (tmp_path / "layers.csv").write_text(LAYERS + 2 * "net,in,Input,other,,,,,,,,,,0,0,0,3072,\n")
+    with pytest.raises(DataError, match=r"line 3: layer in of net is there already \(.*line 2\)"):
+        ncnn_benchmark.read_networks(tmp_path / "layers.csv")
+
+
+README = """benchncnn can be used to test neural network inference performance
+
+### A board (Cortex-A53 1.4GHz x 4)
+```
+pi@board:~/ncnn/build/benchmark $ ./benchncnn 8 4 0
+loop_count = 8
+num_threads = 4
+powersave = 2
+          squeezenet  min =   80.00  max =   90.00  avg =   85.00
+     squeezenet_int8  min =   60.00  max =   61.00  avg =   60.50
+
+[0 Mali-T720]  queueC=0[1]  queueG=0[1]  queueT=0[1]
+loop_count = 4
+num_threads = 1
+powersave = 0
+gpu_device = 0
+cooling_down = 1
+          squeezenet  min =   20.00  max =   21.00  avg =   20.50
+       mobilenet-ssd  min =   50.00  max =   51.00  avg =   50.50
+```
+### Another board
+```
+loop_count = 8
+num_threads = 1
+powersave = 0
+gpu_device = -1
+cooling_down = 0
+           mobilenet  min =    9.50  max =   10.00  avg =    9.75
+           mobilenet  min =    9.25  max =   10.00  avg =    9.75
+```
+"""
+
+
+def test_the_readme_itself_is_read(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(README)
+    board = "A board (Cortex-A53 1.4GHz x 4)"
+    assert ncnn_benchmark.read_timings(path) == (
+        ncnn_benchmark.Timing(board, "squeezenet", 4, 2, False, 80.0),
+        ncnn_benchmark.Timing(board, "squeezenet", 1, 0, True, 20.0),
+        ncnn_benchmark.Timing(board, "mobilenet_ssd", 1, 0, True, 50.0),
+        ncnn_benchmark.Timing("Another board", "mobilenet", 1, 0, False, 9.25),
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("80.00 ", "-80.00 ", "line 9: squeezenet took -80.00 ms"),
+        ("80.00 ", "nan ", "line 9: squeezenet took nan ms"),
+        ("### A board", "A board", "line 9: no heading such as '### NVIDIA Jetson Nano' says which board"),
+        ("num_threads = 4\n", "", "line 8: not a row of benchncnn .*num_threads"),
+        ("min =", "least", "has no fp32 times of benchncnn"),
+    ],
+)
+def test_a_damaged_readme_is_named(tmp_path, old, new, complaint):
+    path = tmp_path / "README.md"
+    path.write_text(README.replace(old, new))
+    with pytest.raises(DataError, match=complaint):
+        ncnn_benchmark.read_timings(path)
+
+
+def test_the_csv_written_as_a_readme_says_the_same(tmp_path, timings):
+    rows = list(csv.DictReader(shared_data.path("latency/ncnn_benchmark.csv").read_text().splitlines()))
+    lines, last = [], None
+    for row in rows:
+        names = ("loop_count", "num_threads", "powersave", "gpu_device", "cooling_down")
+        run = (row["board"], *(row[name] for name in names))
+        if run != last:
+            lines += [f"### {row['board']}", "```", *(f"{name} = {row[name]}" for name in names if row[name])]
+        lines.append(f"{row['net']:>20}  min = {float(row['min_ms']):7.2f}  max = {row['max_ms']:>7}  avg = {row['avg_ms']:>7}")
+        last = run
+    (tmp_path / "README.md").write_text("\n".join(lines))
+    assert ncnn_benchmark.read_timings(tmp_path / "README.md") == timings

@@ -18,6 +18,12 @@ def test_names_are_made_of_columns(tmp_path):
     assert big.operators == public_networks.operators("mobilenet_v2-1.4") and small.operators[0].in_height == 96
 
 
+def test_a_mark_before_the_first_column_is_no_part_of_its_name(tmp_path):
+    (tmp_path / "phone.csv").write_text("width,px,ms\n1.4,224,138\n", encoding="utf-8-sig")
+    (one,) = networks_csv.read(tmp_path / "phone.csv", "mobilenet_v2-{width}@{px}", "ms", public_networks.operators)
+    assert one.latency_ms == 138.0
+
+
 def test_rows_without_a_name_are_passed_over(tmp_path):
     text = "width,px,ms\n1.4,224,138\n0.35,96,4.5\n"
     (only,) = read(tmp_path, text, rename=lambda name: "mobilenet_v1" if name.endswith("96") else "")
@@ -30,9 +36,12 @@ def test_rows_without_a_name_are_passed_over(tmp_path):
     ("text", "complaint"),
     [
         ("width,ms\n1,2\n", r"line 2: there is no column 'px' \(there is: width, ms\)"),
-        ("width,px,ms\n1,224,fast\n", "line 2: ms is 'fast', not a number"),
-        ("width,px,ms\n1,224\n", "line 2: ms is None, not a number"),
-        ("width,px,ms\n1,224,2\n1,224,0\n", "line 3: mobilenet_v2-1@224 took 0.0 ms"),
+        ("width,px,ms\n1,224,fast\n", "line 2: mobilenet_v2-1@224 took 'fast', not a number of milliseconds"),
+        ("width,px,ms\n1,224\n", "line 2: the row has more or fewer cells than the columns named at the top: width, px, ms"),
+        ("width,px,ms\n1,224,2,9\n", "line 2: the row has more or fewer cells"),
+        ("width,px,ms\n1,224,nan\n", "line 2: mobilenet_v2-1@224 took nan ms"),
+        ("width,px,ms\n1,224,2\n0.5,224,1\n1,224,2\n", r"line 4: mobilenet_v2-1@224 is there already \(.*line 2\)"),
+        ("width,px,ms\n1,224,2\n1,224,0\n", "line 3: mobilenet_v2-1@224 took 0 ms"),
         ("width,px,ms\nwide,224,2\n", "line 2: no published network is named 'mobilenet_v2-wide@224'"),
     ],
 )
