@@ -35,6 +35,7 @@ PROFILE = hardware_profiles.FOLDER / "jetson-nano.toml"
 RESULTS = ROOT / "experiments" / "results" / "jetson_nano_fit.json"
 SCRIPT = "experiments/fit_jetson_nano.py"
 SOURCE = "iCAS-Lab/NAS-Performance-Modeling @50e6709: 12,534 synthetic networks, TensorRT FP32, nvpmodel mode 0, batch 1"
+HELD_OUT = "synthetic stacks that the fit never saw"
 COMMAND = "python -m experiments.fit_jetson_nano --data jetson_nano_tensorrt_fp32_synthetic.csv --layers ncnn_net_layers.csv"
 
 FORM = kernel_forms.load("tensorrt")
@@ -135,7 +136,7 @@ def main(
         result["predicted_not_measured_ms"] = predictions(fit, layers)
     atomic_write(RESULTS, json.dumps(result, indent=2) + "\n")
     about = {"source": SOURCE, "when": datetime.date.fromisoformat(when) if when else datetime.date.today(), "command": COMMAND}
-    target_text.replace(PROFILE, SCRIPT, [target_text.target("tensorrt", "8.2", 0, "tensorrt", COVERS, fit, about)])
+    target_text.replace(PROFILE, SCRIPT, [target_text.target("tensorrt", "8.2", 0, "tensorrt", COVERS, fit, about, of=HELD_OUT)])
     table = Table("held-out networks", "number", "MAPE %", "p90 %", "bias %", "in interval %", "MACs only, MAPE %")
     for name, figures in result["held_out"].items():
         table.add_row(name, *(str(value) for value in figures.values()), str(result["macs_only"][name]))

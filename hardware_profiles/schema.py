@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hardware_profiles import THIS_MACHINE, first_problem, installed, table_file
-from nas.core.device import DeviceProfile, HeldOutError, Provenance, RuntimeTarget, TargetProfile
+from nas.core.device import DeviceProfile, HeldOutError, LeftOut, Provenance, RuntimeTarget, TargetProfile
 from nas.core.errors import DeviceError
 
 INSTALLED = "installed"
@@ -28,6 +28,13 @@ class _Error(_Strict):
     mape_percent: float = Field(ge=0)
     rows: int = Field(ge=1)
     baseline_mape_percent: float = Field(ge=0)
+    of: str = Field(default="networks that the fit never saw", min_length=1)
+
+
+class _LeftOut(_Strict):
+    networks: tuple[str, ...] = Field(min_length=1)
+    mape_percent: float = Field(ge=0)
+    rows: int = Field(ge=1)
 
 
 class _Target(_Strict):
@@ -40,6 +47,7 @@ class _Target(_Strict):
     model: str = Field(min_length=1)
     provenance: _Provenance | None = None
     error: _Error | None = None
+    left_out: _LeftOut | None = None
     improve: str = ""
     parameters: dict[str, Any] = {}
 
@@ -83,11 +91,12 @@ def _target(raw: _Target, path: Path) -> TargetProfile:
     target = RuntimeTarget(path.stem, raw.runtime, version, raw.precision, raw.threads, raw.batch)
     provenance = Provenance(raw.provenance.source, raw.provenance.when.isoformat(), raw.provenance.command) if raw.provenance else None
     error = HeldOutError(**raw.error.model_dump()) if raw.error else None
+    left_out = LeftOut(**raw.left_out.model_dump()) if raw.left_out else None
     table, power_w, checked = table_file.path_of(path, target), None, ""
     head = _head(table) if provenance is None else None
     if head is not None and head.is_about(target) and (path.stem != THIS_MACHINE or head.machine == table_file.machine()):
         provenance, error, power_w, checked = head.provenance, head.error, head.power_w, str(head.checked or "")
-    return TargetProfile(target, raw.origin, raw.model, raw.parameters, provenance, error, power_w, raw.improve, checked)
+    return TargetProfile(target, raw.origin, raw.model, raw.parameters, provenance, error, power_w, raw.improve, checked, left_out)
 
 
 def _head(table: Path) -> table_file.Head | None:

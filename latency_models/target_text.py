@@ -20,8 +20,14 @@ def target(
     fit: Fit,
     provenance: dict[str, Any],
     precision: str = "fp32",
+    of: str = "networks, each predicted without itself",
+    left_out: dict[str, Any] | None = None,
+    improve: str = "",
 ) -> dict[str, Any]:
-    """One `[[targets]]` table; `provenance` has source, when (a date) and command; numbers are rounded to what is committed."""
+    """One `[[targets]]` table; `provenance` has source, when (a date) and command; numbers are rounded to what is committed.
+
+    `of` says what the error is of, `left_out` has the fields of `nas.core.device.LeftOut`.
+    """
     return {
         "runtime": runtime,
         "runtime_version": runtime_version,
@@ -29,12 +35,15 @@ def target(
         "threads": threads,
         "origin": "calibrated",
         "model": "kernel_model",
+        **({"improve": improve} if improve else {}),
         "provenance": provenance,
         "error": {
             "mape_percent": round(fit.mape_percent, 2),
             "rows": len(fit.measured_ms),
             "baseline_mape_percent": round(fit.baseline_mape_percent, 2),
+            "of": of,
         },
+        **({"left_out": left_out} if left_out else {}),
         "parameters": {
             "form": form,
             "covers": list(covers),

@@ -4,6 +4,7 @@ import json
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -97,7 +98,9 @@ def _target_facts(profile: "DeviceProfile", each: "TargetProfile") -> dict[str, 
         "status": READY,
         "error_percent": error.mape_percent if error else None,
         "error_rows": error.rows if error else None,
+        "error_of": error.of if error else None,
         "macs_only_error_percent": error.baseline_mape_percent if error else None,
+        "left_out": asdict(each.left_out) if each.left_out else None,
         "interval_low_percent": None,
         "interval_high_percent": None,
         "confidence": None,
@@ -223,8 +226,9 @@ def _show(devices: list[dict[str, Any]]) -> None:
                 _say(line(cells[:3]) + f"{gap}{_short(device, target)}", indent=4)
         _say(f"  to improve: {device['improve']}", style="dim", indent=4)
     _say(
-        "\nerror/MACs: mean error on networks that the fit never saw, and that of a fit to MACs alone, in percent. interval: percent "
-        "around a latency between which the truth is expected, @ how often. In full: python -m nas.devices NAME",
+        "\nerror/MACs: mean error on networks that the fit never saw (*: without some that were left out of it), and that of a fit to MACs "
+        "alone, in percent. interval: percent around a latency between which the truth is expected, @ how often. In full: python -m "
+        "nas.devices NAME",
         style="dim",
     )
 
@@ -234,7 +238,8 @@ def _cells(target: dict[str, Any]) -> tuple[str, ...]:
     version, low, high = target["runtime_version"], target["interval_low_percent"], target["interval_high_percent"]
     short = version if len(version) <= VERSION_WIDTH else f"{version[: VERSION_WIDTH - 1]}…"
     threads = f" {target['threads']}t" if target["threads"] else ""
-    error = "-" if target["error_percent"] is None else f"{target['error_percent']:.1f}/{target['macs_only_error_percent']:.1f}"
+    mark = "*" if target["left_out"] else ""
+    error = "-" if target["error_percent"] is None else f"{target['error_percent']:.1f}{mark}/{target['macs_only_error_percent']:.1f}"
     interval = "-" if low is None else f"{low:+.0f} {high:+.0f} @{target['confidence']:.0%}"
     return target["runtime"], short, f"{target['precision']}{threads}", target["origin"], error, interval, target["when"] or "-"
 
@@ -268,7 +273,10 @@ def _lines(device: dict[str, Any], target: dict[str, Any]) -> Iterator[tuple[str
         yield "status", target["status"]
     if target["error_percent"] is not None:
         alone = f"MACs alone {target['macs_only_error_percent']} %"
-        yield "error", f"{target['error_percent']} % on {target['error_rows']} networks that the fit never saw ({alone})"
+        yield "error", f"{target['error_percent']} % on {target['error_rows']} {target['error_of']} ({alone})"
+    if spared := target["left_out"]:
+        names = ", ".join(spared["networks"])
+        yield "", f"with {names}, which this error and the interval leave out, it is {spared['mape_percent']} % on {spared['rows']}"
     if target["interval_low_percent"] is not None:
         low, high = target["interval_low_percent"], target["interval_high_percent"]
         yield "interval", f"{low:+} to {high:+} % at {target['confidence']:.0%} confidence, wider where parts were never measured"

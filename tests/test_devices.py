@@ -90,7 +90,25 @@ def test_everything_is_said_of_one_device(monkeypatch, capsys):
     target = profile.targets[0]
     for part in (profile.title, profile.notes, profile.improve, target.provenance.source, target.provenance.command, "no int8"):
         assert " ".join(part.split()) in text
-    assert f"{target.error.mape_percent} % on {target.error.rows} networks" in text and "% at 95% confidence" in text
+    assert f"{target.error.mape_percent} % on {target.error.rows} synthetic stacks that the fit never saw" in text
+    assert "% at 95% confidence" in text and "to improve python -m experiments.fit_ncnn " in text
+
+
+def test_what_a_fit_was_spared_is_said(monkeypatch, capsys):
+    text = " ".join(shown(monkeypatch, capsys, "jetson-nano").split())
+    spared = next(each.left_out for each in hardware_profiles.load("jetson-nano").targets if each.left_out)
+    assert f"with {', '.join(spared.networks)}, which this error and the interval leave out, it is {spared.mape_percent} %" in text
+    lines = [line.split() for line in shown(monkeypatch, capsys).splitlines()]
+    marked = [line[0] for line in lines if any("*/" in word for word in line)]
+    assert marked == ["ncnn-vulkan"]
+    first, vulkan, *_ = as_json(capsys, "jetson-nano")["targets"]
+    assert first["left_out"] is None and vulkan["left_out"]["rows"] == spared.rows > vulkan["error_rows"]
+
+
+def test_an_error_says_what_it_is_of(monkeypatch, capsys):
+    text = " ".join(shown(monkeypatch, capsys, "galaxy-note10").split())
+    assert " % on 480 blocks, each predicted without its resolution (MACs alone" in text and "480 networks" not in text
+    assert as_json(capsys, "pixel-1")["targets"][0]["error_of"] == "networks, each predicted without itself"
 
 
 def test_json_of_all_devices_is_a_list():

@@ -31,11 +31,21 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutError:
-    """How far predictions are off on rows that the fit never saw; `baseline_mape_percent` is MACs alone."""
+    """How far predictions are off on rows that the fit never saw; `baseline_mape_percent` is MACs alone. `of` says what the rows are."""
 
     mape_percent: float
     rows: int
     baseline_mape_percent: float
+    of: str = "networks that the fit never saw"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Measured `networks` that neither a fit nor its error and interval have in them, and the error on `rows` networks with them."""
+
+    networks: tuple[str, ...]
+    mape_percent: float
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ class TargetProfile:
     `origin` is "measured", "calibrated" or "estimated"; `error` is None until something was fitted or measured. `power_w` is
     what the device drew while it was measured, None where no sensor said so. `improve` is the command that would better this
     target's figures, "" where the device's own does. `checked` says in words how they looked when they were last looked at again.
+    `left_out` is what a fit was spared, None where nothing.
     """
 
     target: RuntimeTarget
@@ -56,6 +67,7 @@ class TargetProfile:
     power_w: float | None = None
     improve: str = ""
     checked: str = ""
+    left_out: LeftOut | None = None
 
     @property
     def is_measured(self) -> bool:

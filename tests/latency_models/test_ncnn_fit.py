@@ -56,6 +56,10 @@ def test_what_was_left_out_is_reported():
     seen, every = (result[f"NVIDIA Jetson Nano, Vulkan{more}"] for more in ("", ", nothing left out"))
     assert every["networks"] - seen["networks"] == len(result["left_out_of_vulkan"])
     assert every["leave_one_out_mape_percent"] > seen["leave_one_out_mape_percent"]
+    assert result["left_out_of_vulkan"] == importlib.import_module("experiments.fit_ncnn").LEFT_OUT, "the results are of another fit"
+    spared = next(each.left_out for each in hardware_profiles.load("jetson-nano").targets if each.target.runtime == "ncnn-vulkan")
+    assert spared.networks == tuple(result["left_out_of_vulkan"])
+    assert (spared.mape_percent, spared.rows) == (every["leave_one_out_mape_percent"], every["networks"])
 
 
 def test_layers_become_operators(tmp_path):
