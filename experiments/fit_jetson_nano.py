@@ -77,7 +77,9 @@ def evaluate(stacks: Sequence[Stack]) -> tuple[Fit, dict[str, Any]]:
     predicted = fitting.amounts(FORM, rows) @ found
     baseline = plain @ fitting.solve((OVERHEAD, "macs"), plain[parts == "fit"], measured[parts == "fit"], Settings())
     held, unseen = parts == "interval", parts == "error"
-    low, high = fitting.conformal_factors(measured[held] / predicted[held])
+    ratios = measured[held] / predicted[held]
+    low, high = fitting.conformal_factors(ratios)
+    levels = target_text.level_text(fitting.levels(ratios))
     named = dict(zip(NAMES, found.tolist(), strict=True))
     fit = Fit(named, predicted[unseen], baseline[unseen], measured[unseen], round(low, 3), round(high, 3), CONFIDENCE)
     separable = np.array([stack.depthwise_separable for stack in stacks])[unseen]
@@ -95,7 +97,7 @@ def evaluate(stacks: Sequence[Stack]) -> tuple[Fit, dict[str, Any]]:
         "command": COMMAND,
         "networks": {name: int((parts == name).sum()) for name in ("fit", "interval", "error")},
         "coefficients": fit.coefficients,
-        "interval": {"confidence": CONFIDENCE, "low_factor": fit.low_factor, "high_factor": fit.high_factor},
+        "interval": {"confidence": CONFIDENCE, "low_factor": fit.low_factor, "high_factor": fit.high_factor, "levels": levels},
         "spearman": round(fit.spearman, 4),
         "held_out": {name: summary(fit, chosen) for name, chosen in regimes.items()},
         "macs_only": {name: round(fitting.mape_percent(fit.baseline_ms[c], truth[c]), 2) for name, c in regimes.items()},
@@ -136,7 +138,9 @@ def main(
         result["predicted_not_measured_ms"] = predictions(fit, layers)
     atomic_write(RESULTS, json.dumps(result, indent=2) + "\n")
     about = {"source": SOURCE, "when": datetime.date.fromisoformat(when) if when else datetime.date.today(), "command": COMMAND}
-    target_text.replace(PROFILE, SCRIPT, [target_text.target("tensorrt", "8.2", 0, "tensorrt", COVERS, fit, about, of=HELD_OUT)])
+    levels = result["interval"]["levels"]
+    target = target_text.target("tensorrt", "8.2", 0, "tensorrt", COVERS, fit, about, of=HELD_OUT, levels=levels)
+    target_text.replace(PROFILE, SCRIPT, [target])
     table = Table("held-out networks", "number", "MAPE %", "p90 %", "bias %", "in interval %", "MACs only, MAPE %")
     for name, figures in result["held_out"].items():
         table.add_row(name, *(str(value) for value in figures.values()), str(result["macs_only"][name]))

@@ -24,8 +24,8 @@ import typer
 from rich.table import Table
 
 import hardware_profiles
-from latency_models import fitting, kernel_forms, relative_fitting
-from latency_models.fitting import OVERHEAD, Fit, Floats, Row, Settings
+from latency_models import fitting, kernel_forms, relative_fitting, target_text
+from latency_models.fitting import CONFIDENCE, LEVELS, OVERHEAD, Fit, Floats, Row, Settings
 from latency_models.importers import block_tables, fbnet_blocks, networks_csv, public_networks
 from nas.cli import output, run
 from nas.files import atomic_write
@@ -216,8 +216,8 @@ def evaluate(data: Path) -> dict[str, Any]:
     alone, unseen, both = pixel1(data, base)
     pixel3, raspi4 = fbnet(data, "pixel3", "pixel-3", base), fbnet(data, "raspi4", "raspberry-pi-4", base)
     # what is lost between a table of blocks and whole networks of others: known on the one device that has both
-    transfer = fitting.conformal_factors(both.measured_ms / unseen)
-    once = (1.0, 1.0)
+    lost = both.measured_ms / unseen
+    transfer = {CONFIDENCE: fitting.conformal_factors(lost), **fitting.levels(lost)}
     return {
         "command": COMMAND,
         "devices": {
@@ -226,7 +226,7 @@ def evaluate(data: Path) -> dict[str, Any]:
                 "leave one kind of block out": _errors(by_kind),
             },
             "pixel-1": {
-                **_device(both.coefficients, both, (LATER_RELEASE, 1.0), "leave one network out"),
+                **_device(both.coefficients, both, dict.fromkeys((CONFIDENCE, *LEVELS), (LATER_RELEASE, 1.0)), "leave one network out"),
                 "blocks alone": {
                     "coefficients": {name: float(f"{value:.4g}") for name, value in alone.items()},
                     "networks": len(unseen),
@@ -245,11 +245,11 @@ def evaluate(data: Path) -> dict[str, Any]:
                 "constants_ms": {slot: round(value, 4) for slot, value in raspi4.constants_ms.items()},
             },
             "snapdragon-855": {
-                **_device(by_family.coefficients, by_family, once, "leave one family out"),
+                **_device(by_family.coefficients, by_family, dict.fromkeys((CONFIDENCE, *LEVELS), (1.0, 1.0)), "leave one family out"),
                 "leave one network out": _errors(by_network),
             },
         },
-        "transfer from blocks to networks": [round(factor, 3) for factor in transfer],
+        "transfer from blocks to networks": [round(factor, 3) for factor in transfer[CONFIDENCE]],
     }
 
 
@@ -262,7 +262,8 @@ def _errors(fit: Fit) -> dict[str, float]:
     }
 
 
-def _device(coefficients: Mapping[str, float], fit: Fit, transfer: tuple[float, float], how: str) -> dict[str, Any]:
+def _device(coefficients: Mapping[str, float], fit: Fit, transfer: Mapping[float, tuple[float, float]], how: str) -> dict[str, Any]:
+    """What is kept of a device; its bounds are those of the fit times `transfer`, where that is known at the level."""
     final = {name: float(f"{coefficients[name]:.4g}") for name in NAMES}
     flavour = "paddle" if "family" in how else "tf"
     networks = [Row(name, name, public_networks.operators(name, flavour), 1.0) for name in PREDICTED]
@@ -271,8 +272,15 @@ def _device(coefficients: Mapping[str, float], fit: Fit, transfer: tuple[float, 
         "held out": {"how": how, **_errors(fit)},
         "interval": {
             "confidence": fit.confidence,
-            "low_factor": round(fit.low_factor * transfer[0], 3),
-            "high_factor": round(fit.high_factor * transfer[1], 3),
+            "low_factor": round(fit.low_factor * transfer[CONFIDENCE][0], 3),
+            "high_factor": round(fit.high_factor * transfer[CONFIDENCE][1], 3),
+            "levels": target_text.level_text(
+                {
+                    level: (low * transfer[level][0], high * transfer[level][1])
+                    for level, (low, high) in fitting.levels(fit.measured_ms / fit.predicted_ms).items()
+                    if level in transfer
+                }
+            ),
         },
         "coefficients": final,
         "predictions_ms": {name: round(float(ms), 2) for name, ms in zip(PREDICTED, predictions, strict=True)},

@@ -11,19 +11,25 @@ if TYPE_CHECKING:
 
 
 def load(
-    profile: "DeviceProfile", precision: str = "fp32", runtime: str = "", threads: int | None = None, space: str = ""
+    profile: "DeviceProfile",
+    precision: str = "fp32",
+    runtime: str = "",
+    threads: int | None = None,
+    space: str = "",
+    confidence: float | None = None,
 ) -> "LatencyModel":
     """The model that prices networks of `precision` on the device: of the target that `choose` takes.
 
     `space` is the key of the search space that the networks are of: where networks of it were measured, prices are fitted to them.
+    `confidence` is how often the intervals are to hold the truth; None is what the figures were made with.
 
     Raises:
         TargetMismatchError: the device has no figures for that target, or has them from another machine or version.
-        DeviceError: the figures are damaged, or were not measured yet; the message says what to run.
+        DeviceError: the figures are damaged, were not measured yet, or say nothing at that confidence; the message says what to do.
         UnknownNameError: the profile names a model for which there is no file.
     """
     target = choose(profile, precision, runtime, threads)
-    model: LatencyModel = plugins.load(__name__, target.model, "latency model")(profile, target, space)
+    model: LatencyModel = plugins.load(__name__, target.model, "latency model")(profile, target, space, confidence)
     return model
 
 

@@ -28,6 +28,9 @@ CONVERGED = 1e-5
 CONFIDENCE = 0.95
 """Nominal level of the intervals."""
 
+LEVELS = (0.5, 0.8, 0.9, 0.99)
+"""Levels that a profile's interval can be asked for beside its own."""
+
 ROUNDS = 12
 """Rounds of reweighting rows with large residuals."""
 
@@ -102,11 +105,16 @@ class Fit:
         return spearman(self.predicted_ms, self.measured_ms)
 
 
-def fit(form: Form, rows: Sequence[Row], settings: Settings | Callable[[Sequence[Row]], Settings] | None = None) -> Fit:
+def fit(
+    form: Form,
+    rows: Sequence[Row],
+    settings: Settings | Callable[[Sequence[Row]], Settings] | None = None,
+    confidence: float = CONFIDENCE,
+) -> Fit:
     """Fits `form` to `rows`, and again without each group.
 
     Settings that themselves follow from measurements are given as a function of the rows that the fit may see. The interval
-    has `CONFIDENCE`, or the most that so few rows can give.
+    has `confidence`, or the most that so few rows can give.
 
     Raises:
         DataError: fewer than two groups, or a latency that is not positive.
@@ -132,7 +140,7 @@ def fit(form: Form, rows: Sequence[Row], settings: Settings | Callable[[Sequence
         predicted[out] = matrix[out] @ solve(names, matrix[rest], measured[rest], chosen(rest))
         baseline[out] = plain[out] @ solve((OVERHEAD, "macs"), plain[rest], measured[rest], Settings())
     found = solve(names, matrix, measured, chosen(every))
-    confidence = min(CONFIDENCE, math.floor(100 * len(rows) / (len(rows) + 1)) / 100)
+    confidence = min(confidence, math.floor(100 * len(rows) / (len(rows) + 1)) / 100)
     low, high = conformal_factors(measured / predicted, confidence)
     return Fit(dict(zip(names, found.tolist(), strict=True)), predicted, baseline, measured, low, high, confidence)
 
@@ -250,6 +258,11 @@ def conformal_factors(ratios: Floats, confidence: float = CONFIDENCE) -> tuple[f
         raise DataError(f"{n} held-out measurements cannot bound a further one with confidence {confidence}")
     spread = float(np.exp(np.sort(np.abs(np.log(ratios)))[rank - 1]))
     return 1 / spread, spread
+
+
+def levels(ratios: Floats) -> dict[float, tuple[float, float]]:
+    """`conformal_factors` at each of `LEVELS` for which there are enough ratios."""
+    return {level: conformal_factors(ratios, level) for level in LEVELS if math.ceil((len(ratios) + 1) * level - 1e-9) <= len(ratios)}
 
 
 def mape_percent(predicted: Floats, measured: Floats) -> float:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from latency_models import kernel_forms
 from latency_models.kernel_forms import Form
@@ -134,11 +135,14 @@ class KernelModel:
         return BlockPrice(Interval(ms, ms * low, ms * high), ms if known else 0.0)
 
 
-def from_profile(profile: DeviceProfile, target: TargetProfile, space: str) -> KernelModel:
+def from_profile(profile: DeviceProfile, target: TargetProfile, space: str, confidence: float | None = None) -> KernelModel:
     """The model that `target` describes under `parameters`: form, covers, [coefficients], [interval]; for any `space` the same.
 
+    Bounds are those of `confidence`, or of the level that the interval was made for.
+
     Raises:
-        DeviceError: a coefficient is missing, unknown or negative, or a cover is not one; the message names file and field.
+        DeviceError: a coefficient is missing, unknown or negative, or a cover is not one; the message names file and field. Or the
+            interval is not known at that level.
         UnknownNameError: there is no such form.
     """
     from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError
@@ -152,6 +156,7 @@ def from_profile(profile: DeviceProfile, target: TargetProfile, space: str) -> K
         high_factor: float = Field(ge=1)
         extrapolated_low_factor: float = Field(gt=0, le=1)
         extrapolated_high_factor: float = Field(ge=1)
+        levels: dict[float, tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1)]]] = {}
 
     class Parameters(BaseModel):
         model_config = ConfigDict(extra="forbid")
@@ -173,8 +178,14 @@ def from_profile(profile: DeviceProfile, target: TargetProfile, space: str) -> K
         raise DeviceError(f"{where}: coefficients has missing or unknown names: {', '.join(sorted(odd))}")
     rest = {name: value for name, value in found.coefficients.items() if name != "overhead_ms"}
     bounds = found.interval
-    factors = Factors(bounds.low_factor, bounds.high_factor, bounds.extrapolated_low_factor, bounds.extrapolated_high_factor)
-    return KernelModel(target.target, target.origin, bounds.confidence, form, covers, found.coefficients["overhead_ms"], rest, factors)
+    known = {bounds.confidence: (bounds.low_factor, bounds.high_factor), **bounds.levels}
+    level = bounds.confidence if confidence is None else confidence
+    if level not in known:
+        have = ", ".join(f"{one:g}" for one in sorted(known))
+        raise DeviceError(f"the interval of {target.target} is known with confidence {have}, not {level:g}: ask for one of these")
+    low, high = known[level]
+    factors = Factors(low, high, min(low, bounds.extrapolated_low_factor), max(high, bounds.extrapolated_high_factor))
+    return KernelModel(target.target, target.origin, level, form, covers, found.coefficients["overhead_ms"], rest, factors)
 
 
 def _sum(prices: Iterable[BlockPrice]) -> BlockPrice:

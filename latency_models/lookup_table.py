@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hardware_profiles import THIS_MACHINE, table_file
-from hardware_profiles.table_file import Calibration, Table, Timing
+from hardware_profiles.table_file import Calibration, Head, Table, Timing
 from latency_models import fitting, kernel_forms
+from latency_models.calibration import calibrate
 from latency_models.fitting import Row
 from latency_models.kernel_model import Cover, Factors, KernelModel
 from nas.core.device import DeviceProfile, RuntimeTarget, TargetProfile
@@ -113,7 +114,7 @@ class LookupTable:
                 few = f"the latency table of {self.target} has {len(self.rows)} rows, too few to price anything else"
                 raise DeviceError(f"{few}; run: {self.improve}")
             rows = [Row(str(i), str(i % FOLDS), operators(spec), timing.p10_ms) for i, (spec, timing) in enumerate(self.rows.items())]
-            fits = {name: fitting.fit(kernel_forms.load(name), rows) for name in FORMS}
+            fits = {name: fitting.fit(kernel_forms.load(name), rows, confidence=self.confidence) for name in FORMS}
             best = min(FORMS, key=lambda name: fits[name].mape_percent)
             form, found = kernel_forms.load(best), fits[best]
             factors = Factors(found.low_factor, found.high_factor, found.low_factor, found.high_factor)
@@ -160,13 +161,15 @@ class LookupTable:
         return Interval(ms, ms * self.calibration.low_factor, ms * self.calibration.high_factor)
 
 
-def from_profile(profile: DeviceProfile, target: TargetProfile, space: str) -> LookupTable:
+def from_profile(profile: DeviceProfile, target: TargetProfile, space: str, confidence: float | None = None) -> LookupTable:
     """The table of `target`, which lies beside the profile, calibrated for networks of the space with the key `space`.
 
-    A space of which no networks were measured, or "", has the calibration that fits the networks of all spaces.
+    A space of which no networks were measured, or "", has the calibration that fits the networks of all spaces. Bounds are those of
+    `confidence`, made anew of the measured networks; without it those that the table was made with.
 
     Raises:
         DeviceError: nothing was measured yet, or the file is damaged; the message says what to run.
+        StaleTableError: it was checked and holds no longer.
         TargetMismatchError: the table was measured on another machine or with another runtime, precision or threads.
     """
     path = table_file.path_of(Path(profile.path), target.target)
@@ -175,7 +178,23 @@ def from_profile(profile: DeviceProfile, target: TargetProfile, space: str) -> L
         raise DeviceError(f"{target.target} is not measured yet; run: {improve}")
     table = table_file.read(path)
     check(table, target.target, path, improve)
-    return LookupTable(target.target, target.origin, table.head.calibration_of(space), table.rows, improve, table.head.power_w)
+    calibration = table.head.calibration_of(space) if confidence is None else _calibrated(table.head, space, confidence, path)
+    return LookupTable(target.target, target.origin, calibration, table.rows, improve, table.head.power_w)
+
+
+def _calibrated(head: Head, space: str, confidence: float, path: Path) -> Calibration:
+    """The calibration for that space with bounds of `confidence`.
+
+    Raises:
+        DeviceError: too few networks were measured for it.
+    """
+    networks = [network for network in head.networks if network.space == space] or head.networks
+    found = calibrate(networks, confidence)
+    if found.confidence < confidence:
+        used = sum(not network.held_out for network in networks)
+        most = f"{used} whole networks to calibrate with, which bound another one with confidence {used / (used + 1):.3f} at most"
+        raise DeviceError(f"{path} has {most}, not {confidence:g}: ask for less")
+    return found
 
 
 def check(table: Table, target: RuntimeTarget, path: Path, improve: str) -> None:

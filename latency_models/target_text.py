@@ -1,9 +1,10 @@
 """Fitted targets in a device's TOML file: each script owns the part between its two marks and rewrites nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from latency_models import fitting
 from latency_models.fitting import Fit
 from nas.files import atomic_write
 
@@ -23,10 +24,12 @@ def target(
     of: str = "networks, each predicted without itself",
     left_out: dict[str, Any] | None = None,
     improve: str = "",
+    levels: Mapping[str, list[float]] | None = None,
 ) -> dict[str, Any]:
     """One `[[targets]]` table; `provenance` has source, when (a date) and command; numbers are rounded to what is committed.
 
-    `of` says what the error is of, `left_out` has the fields of `nas.core.device.LeftOut`.
+    `of` says what the error is of, `left_out` has the fields of `nas.core.device.LeftOut`. `levels` are
+    the interval's at other confidences, if it was not made of the fit's own rows.
     """
     return {
         "runtime": runtime,
@@ -53,10 +56,16 @@ def target(
                 "high_factor": round(fit.high_factor, 3),
                 "extrapolated_low_factor": min(EXTRAPOLATED[0], round(fit.low_factor, 3)),
                 "extrapolated_high_factor": max(EXTRAPOLATED[1], round(fit.high_factor, 3)),
+                "levels": levels or level_text(fitting.levels(fit.measured_ms / fit.predicted_ms)),
             },
             "coefficients": {name: float(f"{value:.5g}") for name, value in fit.coefficients.items()},
         },
     }
+
+
+def level_text(levels: Mapping[float, tuple[float, float]]) -> dict[str, list[float]]:
+    """Levels as a profile has them."""
+    return {f"{level:g}": [round(low, 3), round(high, 3)] for level, (low, high) in levels.items()}
 
 
 def replace(path: Path, script: str, targets: Sequence[dict[str, Any]]) -> None:

@@ -74,7 +74,7 @@ class Bench:
         from nas import device_latency
 
         timed = device_latency.timed_on(self.host, self.target)
-        predicted = device_latency.predicted(problem.device, problem.models, problem.space.key)
+        predicted = device_latency.predicted(problem.device, problem.models, problem.space.key, problem.settings.confidence)
         lost: list[str] = []
 
         def latency(precision: str, path: Path, network: NetworkSpec) -> "tuple[LatencyEstimate | None, str]":

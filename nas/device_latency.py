@@ -28,13 +28,13 @@ INT8_AS_MEASURED = "it is priced as a file with every operator in int8; whether 
 """What a reader must know of an int8 file for another device: the compressor chose its form by timing here."""
 
 
-def latency_of_files(device: DeviceProfile, models: Sequence[LatencyModel], space: str) -> Latency:
+def latency_of_files(device: DeviceProfile, models: Sequence[LatencyModel], space: str, confidence: float | None = None) -> Latency:
     """A function from (precision, ONNX file, network) to the latency on `device`, or None and the reason.
 
     It is for the runtime and the threads of `models`, one a precision; files of another precision are priced by what the device
-    knows of that one, for networks of the space with the key `space`.
+    knows of that one, for networks of the space with the key `space`, with bounds of `confidence`.
     """
-    return timed_on(LocalHost(), models[0].target) if device.name == THIS_MACHINE else predicted(device, models, space)
+    return timed_on(LocalHost(), models[0].target) if device.name == THIS_MACHINE else predicted(device, models, space, confidence)
 
 
 def timed_on(host: Host, searched: RuntimeTarget) -> Latency:
@@ -87,7 +87,7 @@ def _repeated_ms(host: Host, target: RuntimeTarget, file: Path) -> list[float]:
     return [report.p10_ms for report in reports]
 
 
-def predicted(device: DeviceProfile, models: Sequence[LatencyModel], space: str) -> Latency:
+def predicted(device: DeviceProfile, models: Sequence[LatencyModel], space: str, confidence: float | None = None) -> Latency:
     """The function that prices files by the model of their precision, or by what the device knows of that one."""
     searched, given = models[0].target, {model.target.precision: model for model in models}
 
@@ -97,7 +97,7 @@ def predicted(device: DeviceProfile, models: Sequence[LatencyModel], space: str)
         if precision in given:
             return given[precision]
         try:
-            return latency_models.load(device, precision, searched.runtime, searched.threads, space)
+            return latency_models.load(device, precision, searched.runtime, searched.threads, space, confidence)
         except TargetMismatchError:
             threads = f" with {searched.threads} threads" if searched.threads > 1 else ""
             return f"it has none in {searched.runtime}{threads}"

@@ -45,7 +45,9 @@ def usable(device: DeviceProfile) -> dict[tuple[str, int], tuple[str, ...]]:
     return found
 
 
-def prices(device: DeviceProfile, space: JointSpace, runtime: str, threads: int | None, with_energy: bool) -> JointPrices:
+def prices(
+    device: DeviceProfile, space: JointSpace, runtime: str, threads: int | None, with_energy: bool, confidence: float | None = None
+) -> JointPrices:
     """The prices of `space` in that runtime with as many threads, for every precision.
 
     Raises:
@@ -57,7 +59,7 @@ def prices(device: DeviceProfile, space: JointSpace, runtime: str, threads: int 
             f"{device.name} has no compressor that prunes hidden channels "
             f"(compressors in {device.path}: {', '.join(device.compressors) or 'none'}): add one there, or leave --keep out"
         )
-    models = tuple(latency_models.load(device, precision, runtime, threads, space.base.key) for precision in space.precisions)
+    models = tuple(latency_models.load(device, precision, runtime, threads, space.base.key, confidence) for precision in space.precisions)
     for model in models:
         if with_energy:
             power.require(device, model.target)

@@ -174,7 +174,8 @@ def finish(
             tune_all(tuner, untuned, lambda done: bar.at(done, f"{len(untuned)} picks"))
     # Only now, with nothing else running: compressors choose by timing, and files may be timed.
     calibration = calibration_data(data, settings.calibration_images)
-    latency = bench.latency_of_files(problem, display) if bench else latency_of_files(device, problem.models, problem.space.key)
+    asked = device, problem.models, problem.space.key, settings.confidence
+    latency = bench.latency_of_files(problem, display) if bench else latency_of_files(*asked)
     watts = partial(power.of, device)
     target, opset = problem.model.target, device.max_onnx_opset
     finisher = Finisher(problem.searched, data, calibration, converters, target, opset, latency, watts, problem.budget, folder)

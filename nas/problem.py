@@ -181,9 +181,9 @@ def ask(settings: RunSettings) -> Question:
     joined = joint_space.joined(space, settings.precision, settings.keep)
     settings = _named(settings, device)
     if joined:
-        joint = joint_targets.prices(device, joined, settings.runtime, settings.threads, with_energy)
+        joint = joint_targets.prices(device, joined, settings.runtime, settings.threads, with_energy, settings.confidence)
         return Question(settings, device, joint.models[0], space, budget, joint)
-    model = latency_models.load(device, settings.precision, settings.runtime, settings.threads, space.key)
+    model = latency_models.load(device, settings.precision, settings.runtime, settings.threads, space.key, settings.confidence)
     _require_files(device, model.target.precision)
     if with_energy:
         power.require(device, model.target)

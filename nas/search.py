@@ -93,6 +93,16 @@ def search(
     objectives: Annotated[
         str, typer.Option(help="What to better, between commas: accuracy and at least one of latency, size, memory, energy, macs.")
     ] = "accuracy,latency",
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            min=0.5,
+            max=0.99,
+            help="How often a latency is to lie within its bounds, on the upper of which the budget holds: 0.9 is less strict than the "
+            "0.95 of most figures.",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[str, typer.Option(help="Images: embedded (5,000 of Fashion-MNIST), idx:PATH, folder:PATH or hf:NAME.")] = "embedded",
     space: Annotated[str, typer.Option(help="Search space: a file in search_spaces/, or tabular:TABLE.csv.")] = "mobile_shuffle_32",
     accuracy: Annotated[
@@ -169,7 +179,7 @@ def search(
     command = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
     if space.startswith("tabular:"):
         ignored = {"--device": device, "--weights": weights, "--retrain": retrain, "--epochs": epochs, "--target": target}
-        ignored |= {"--fine-tune-epochs": fine_tune_epochs, "--keep": keep, "--augment": augment != "auto"}
+        ignored |= {"--fine-tune-epochs": fine_tune_epochs, "--keep": keep, "--augment": augment != "auto", "--confidence": confidence}
         _search_table(
             {"space": space, "budget_ms": own["budget_ms"], **limits, **asked},
             {option for option, given in ignored.items() if given},
@@ -199,6 +209,7 @@ def search(
     settings = RunSettings(
         **own,
         keep=keep,
+        confidence=confidence,
         data=data,
         space=space,
         accuracy=accuracy,
@@ -213,7 +224,7 @@ def search(
             "fine_tuning": settings.fine_tuning.changed(epochs=fine_tune_epochs, augment=augment),
         }
     )
-    folder = out or Path("runs") / _folder_name(each, keep)
+    folder = out or Path("runs") / _folder_name(each, keep, confidence)
     execution = pipeline.Execution(executor, workers, ray_address, fresh, command, target, measure_every, dashboard)
     if len(each) > 1:
         if accuracy != "supernet":
@@ -286,7 +297,7 @@ def _each_device(device: str, options: Mapping[str, str]) -> list[dict[str, Any]
     return found
 
 
-def _folder_name(each: Sequence[Mapping[str, Any]], keep: str) -> str:
+def _folder_name(each: Sequence[Mapping[str, Any]], keep: str, confidence: float | None = None) -> str:
     """Where a run goes that was not told: "jetson-nano-20ms", "jetson-nano+local-20+1ms-size-mb-4", "local-fp32-int8-keep-1-0.5-1ms"."""
     from nas.several_settings import target_name
 
@@ -294,7 +305,7 @@ def _folder_name(each: Sequence[Mapping[str, Any]], keep: str) -> str:
     asked = ["+".join(targets), *([f"keep-{keep}"] if keep else [])]
     parts = [*(text.replace(" ", "").replace(",", "-") for text in asked), f"{_values(each, 'budget_ms')}ms"]
     parts += [f"{name[4:].replace('_', '-')}-{_values(each, name)}" for name in each[0] if name.startswith("max_") and _values(each, name)]
-    return "-".join(parts)
+    return "-".join([*parts, *([f"confidence-{confidence:g}"] if confidence else [])])
 
 
 def _values(each: Sequence[Mapping[str, Any]], name: str) -> str:

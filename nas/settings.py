@@ -113,6 +113,8 @@ class RunSettings(KeptSettings):
     """Shares of hidden channels that candidates may keep, as in "1,0.75,0.5", which are a gene; "" keeps all."""
     threads: Annotated[int | None, Field(ge=0)] = None
     """Threads of the runtime (0: a GPU's); None is the first number that has figures as asked."""
+    confidence: Annotated[float | None, Field(ge=0.5, le=0.99)] = None
+    """How often the upper bound of a latency's interval, and the lower, are to hold it together; None is what the figures are made with."""
     data: str = "embedded"
     """`embedded`, `idx:PATH`, `folder:PATH` or `hf:NAME`."""
     space: str = "mobile_shuffle_32"

@@ -161,3 +161,4 @@ def test_precisions_are_genes_of_one_device_and_one_each_of_several(device, prec
     each = search._each_device(device, {**OPTIONS, "--precision": precision})
     assert [one["precision"] for one in each] == precisions
     assert search._folder_name(each, keep) == folder
+    assert search._folder_name(each, keep, 0.9) == f"{folder}-confidence-0.9"

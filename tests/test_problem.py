@@ -77,3 +77,15 @@ def test_a_run_goes_on_where_the_same_target_is_asked_for_in_other_words(tmp_pat
         claim(question(path, precision="int8").settings)
     with pytest.raises(StudyError, match="threads was 1 and is now 2"):
         claim(question(path, precision="int8", threads=2).settings)
+
+
+def test_the_budget_holds_on_the_bound_of_the_confidence_that_was_asked_for():
+    given = {"device": "jetson-nano", "budget_ms": 20.0}
+    loose, plain, strict = (ask(RunSettings(**given, confidence=level)).about(1, 10) for level in (0.5, None, 0.99))
+    assert [problem.model.confidence for problem in (loose, plain, strict)] == [0.5, 0.95, 0.99]
+    prices = [problem.price(problem.space.largest()).latency for problem in (loose, plain, strict)]
+    assert len({price.ms for price in prices}) == 1 and prices[0].high_ms < prices[1].high_ms < prices[2].high_ms
+    with pytest.raises(DeviceError, match=r"is known with confidence 0\.5, 0\.8, 0\.9, 0\.95, 0\.99, not 0\.7: ask for one of these"):
+        ask(RunSettings(**given, confidence=0.7))
+    with pytest.raises(StudyError, match=r"confidence was None and is now 0\.5"):
+        RunSettings(**given, confidence=0.5).refuse_change(RunSettings(**given))

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 import hardware_profiles
 import latency_models
 from hardware_profiles import installed, table_file
+from nas.core import plugins
 from nas.core.errors import DeviceError, TargetMismatchError, UnknownNameError
 from tests import boards
 
@@ -144,3 +146,17 @@ def test_of_several_targets_the_first_that_was_measured_is_taken(tmp_path):
     published = dataclasses.replace(profile.targets[1], origin="calibrated")
     assert latency_models.choose(dataclasses.replace(profile, targets=(published, *profile.targets[2:]))) == published
     assert latency_models.choose(dataclasses.replace(profile, targets=(published, profile.targets[1]))) == profile.targets[1]
+
+
+@pytest.mark.parametrize("name", [name for name in hardware_profiles.names() if name != "local"])
+def test_the_interval_of_every_published_target_can_be_asked_for_at_other_levels(name):
+    """The higher the confidence the wider, and each says which it is."""
+    profile = hardware_profiles.load(name)
+    for each in profile.targets:
+        own = plugins.load("latency_models", each.model, "latency model")(profile, each, "")
+        levels = sorted({0.5, 0.8, 0.9, own.confidence, *(float(level) for level in each.parameters["interval"]["levels"])})
+        models = [plugins.load("latency_models", each.model, "latency model")(profile, each, "", level) for level in levels]
+        assert [model.confidence for model in models] == levels and models[levels.index(own.confidence)] == own
+        assert all(a.factors.low >= b.factors.low and a.factors.high <= b.factors.high for a, b in itertools.pairwise(models))
+        with pytest.raises(DeviceError, match=r"the interval of .* is known with confidence 0\.5, 0\.8, 0\.9, .*, not 0\.77: ask for one"):
+            plugins.load("latency_models", each.model, "latency model")(profile, each, "", 0.77)

@@ -10,6 +10,7 @@ import latency_models
 import search_spaces
 from hardware_profiles import table_file
 from hardware_profiles.table_file import Calibration, Checked, Fit, Head, NetworkTiming, Table, Timing
+from latency_models.calibration import calibrate
 from latency_models.lookup_table import LookupTable, from_profile
 from nas.core.device import HeldOutError, Provenance
 from nas.core.errors import DeviceError, TargetMismatchError
@@ -180,3 +181,33 @@ def test_a_profile_shows_the_figures_of_its_own_table_only(tmp_path):
     write(tmp_path, Table(dataclasses.replace(HEAD, machine="Another CPU"), TABLE.rows))
     each = hardware_profiles.load(str(tmp_path / "local.toml")).targets[0]
     assert each.error is None and each.provenance is None
+
+
+def with_networks(folder):
+    """A table of 40 whole networks that take 2 to 22 % longer than the sum of their blocks, and of 10 held out, with its own bounds."""
+    networks = tuple(
+        NetworkTiming(SPACE.key, 9, 10**6, 0.1, 1.0 + i, (1.0 + i) * (1.02 + 0.005 * (7 * i % 40)), held_out=i >= 40) for i in range(50)
+    )
+    head = dataclasses.replace(HEAD, networks=networks, calibration=calibrate(networks), fits=(), checked=None)
+    return write(folder, Table(head, TABLE.rows))
+
+
+def test_bounds_of_another_confidence_come_from_the_networks_of_the_table(tmp_path):
+    profile, _ = with_networks(tmp_path)
+    own = latency_models.load(profile, space=SPACE.key)
+    asked = {level: latency_models.load(profile, space=SPACE.key, confidence=level) for level in (0.5, 0.8, 0.95, 0.97)}
+    assert asked[0.95].calibration == own.calibration and [model.confidence for model in asked.values()] == list(asked)
+    network = SPACE.network(SPACE.largest(), 1, 10)
+    totals = [estimate(model, network).total for model in asked.values()]
+    assert len({total.ms for total in totals}) == 1, "only the bounds differ"
+    assert [total.high_ms for total in totals] == sorted(total.high_ms for total in totals) and totals[0].high_ms < totals[2].high_ms
+    assert [total.low_ms for total in totals] == sorted((total.low_ms for total in totals), reverse=True)
+    stranger = dataclasses.replace(next(block for block in BLOCKS if block.kind == "mbconv"), in_height=99, in_width=99)
+    narrow, wide = (asked[level].block(stranger).interval for level in (0.5, 0.95))
+    assert narrow.ms == wide.ms and narrow.high_ms < wide.high_ms, "so do those of what was not measured"
+
+
+def test_a_confidence_that_so_few_networks_cannot_give_is_refused(tmp_path):
+    profile, path = with_networks(tmp_path)
+    with pytest.raises(DeviceError, match=rf"{path} has 40 whole networks .* with confidence 0\.976 at most, not 0\.99: ask for less"):
+        latency_models.load(profile, confidence=0.99)
