@@ -280,17 +280,19 @@ def _lines(device: dict[str, Any], target: dict[str, Any]) -> Iterator[tuple[str
     if target["interval_low_percent"] is not None:
         low, high = target["interval_low_percent"], target["interval_high_percent"]
         yield "interval", f"{low:+} to {high:+} % at {target['confidence']:.0%} confidence, wider where parts were never measured"
+    ready = target["status"] == READY  # else no timing may be added
     for space, fit in target["spaces"].items():
         low, high = fit["interval_low_percent"], fit["interval_high_percent"]
         error = f"{fit['error_percent']} % on {fit['error_rows']} networks (MACs alone {fit['macs_only_error_percent']} %)"
-        yield "", f"in {space.split('@')[0]}: {error}, interval {low:+} to {high:+} %; to better it: {fit['improve']}"
-    if target["spaces_not_measured"]:
+        more = f"; to better it: {fit['improve']}" if ready else ""
+        yield "", f"in {space.split('@')[0]}: {error}, interval {low:+} to {high:+} %{more}"
+    if target["spaces_not_measured"] and ready:
         yield "", f"not measured: {', '.join(target['spaces_not_measured'])}; to change that: {target['improve']} --space NAME"
     if target["power_w"] is not None:
         yield "power", f"{target['power_w']:.3g} W while networks ran"
     if target["table"]:
         yield "table", _near(target["table"]) + (f": {target['blocks']} blocks, {_passes(target['passes'])}" if target["blocks"] else "")
-    for heading, key in (*((name, name) for name in ("checked", "machine", "conditions", "source")), ("made by", "command")):
+    for heading, key in (("verdict", "checked"), *((name, name) for name in ("machine", "conditions", "source")), ("made by", "command")):
         if target[key]:
             yield heading, target[key]
     if target["improve"] != device["improve"]:

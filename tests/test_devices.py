@@ -9,7 +9,7 @@ from rich.console import Console
 
 import hardware_profiles
 from hardware_profiles import table_file
-from hardware_profiles.table_file import Fit, NetworkTiming, Table
+from hardware_profiles.table_file import Checked, Fit, NetworkTiming, Table
 from nas import devices
 from nas.core.device import HeldOutError
 from nas.core.errors import DeviceError, UnknownNameError
@@ -103,6 +103,22 @@ def test_what_a_fit_was_spared_is_said(monkeypatch, capsys):
     assert marked == ["ncnn-vulkan"]
     first, vulkan, *_ = as_json(capsys, "jetson-nano")["targets"]
     assert first["left_out"] is None and vulkan["left_out"]["rows"] == spared.rows > vulkan["error_rows"]
+
+
+def test_a_stale_table_says_so_and_offers_no_timings_to_be_added(tmp_path, monkeypatch, capsys):
+    path = boards.board(tmp_path, [boards.target("fp32")], [boards.target("fp32")])
+    file = tmp_path / "tables" / "board.onnxruntime.fp32.1t.csv"
+    table = table_file.read(file)
+    fit = Fit(boards.SPACE.key, HeldOutError(2.25, 30, 19.5), table.head.calibration)
+    for change, holds in ((2.0, True), (-23.0, False)):
+        checked = Checked("1.17.0", "2026-01-03", change, "1.16.0")
+        file.write_text(table_file.text(Table(replace(table.head, fits=(fit,), checked=checked), table.rows)))
+        text = " ".join(shown(monkeypatch, capsys, path).split())
+        assert f"verdict measured with 1.16.0, checked 2026-01-03 with 1.17.0: networks take {change:+.1f} %, so it holds" in text
+        assert ("to better it: measure fp32 --passes" in text) == holds == ("is stale (measured" not in text)
+        assert ("; run: measure fp32 --fresh" in text) != holds
+        (found,) = as_json(capsys, path)["targets"]
+        assert found["checked"] == str(checked) and (found["status"] == "ready") == holds
 
 
 def test_an_error_says_what_it_is_of(monkeypatch, capsys):

@@ -57,6 +57,9 @@ def test_a_dry_run_says_what_the_measurement_itself_would_say(tmp_path, monkeypa
         (["--precision", "fp64"], "onnxruntime fp64 cannot be measured by this program"),
         (["--target", "nano.local"], "'nano.local' is no target; give local, or ssh://user@host"),
         (["--runtime", "tensorrt"], "local has no runtime tensorrt (it has: onnxruntime"),
+        (["--provider", "foo"], "onnxruntime on local has no provider foo (it has: "),
+        (["--threads", "4096"], " cores, not 4096: give --threads 1 to "),
+        (["--device", "../../x", "--target", "ssh://pi@board"], "'../../x' is no name for a device: take letters, digits and -_+."),
     ],
 )
 def test_what_cannot_be_measured_is_said_in_one_sentence(arguments, said):
