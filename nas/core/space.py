@@ -10,6 +10,9 @@ from nas.core.architecture import Architecture
 from nas.core.errors import SpaceError
 from nas.core.network import BlockSpec, NetworkSpec
 
+TABLE = "tabular:"
+"""What stands before the path of a table that is searched in place of a space."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
