@@ -1,4 +1,4 @@
-"""One file a way of pricing networks: `PLUGIN` makes a `LatencyModel` from a device, one of its targets and a space's key."""
+"""One file a way of pricing networks: `PLUGIN` makes a `DeviceModel` from a device, one of its targets and a space's key."""
 
 from typing import TYPE_CHECKING
 
@@ -7,12 +7,12 @@ from nas.core.errors import TargetMismatchError
 
 if TYPE_CHECKING:
     from nas.core.device import DeviceProfile, TargetProfile
-    from nas.core.latency import LatencyModel
+    from nas.core.latency import DeviceModel
 
 
 def load(
     profile: "DeviceProfile", precision: str = "fp32", runtime: str = "", threads: int | None = None, space: str = ""
-) -> "LatencyModel":
+) -> "DeviceModel":
     """The model that prices networks of `precision` on the device; of several runtimes or thread counts the first, if not asked for.
 
     `space` is the key of the search space that the networks are of: where networks of it were measured, prices are fitted to them.
@@ -23,7 +23,7 @@ def load(
         UnknownNameError: the profile names a model for which there is no file.
     """
     target = choose(profile, precision, runtime, threads)
-    model: LatencyModel = plugins.load(__name__, target.model, "latency model")(profile, target, space)
+    model: DeviceModel = plugins.load(__name__, target.model, "latency model")(profile, target, space)
     return model
 
 

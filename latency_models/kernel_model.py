@@ -119,6 +119,10 @@ class KernelModel:
             self._blocks[spec] = _sum(self.operator(operator) for operator in operators(spec))
         return self._blocks[spec]
 
+    def by_operator(self) -> "KernelModel":
+        """Itself: its blocks are sums of operators."""
+        return self
+
     def operator(self, operator: Operator) -> BlockPrice:
         """Price of one operator: the sum of its kernels."""
         if operator not in self._operators:

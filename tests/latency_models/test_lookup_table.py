@@ -50,7 +50,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
 
 
 def test_an_operator_far_larger_than_any_like_it_in_the_table_has_wider_bounds(tmp_path):
-    model = latency_models.load(write(tmp_path)[0])
+    model = latency_models.load(write(tmp_path)[0]).by_operator()
     stem = next(operator for operator in operators(BLOCKS[0]) if operator.kind == "dense")
     like, unlike = model.operator(stem), model.operator(convolution(64, 64, 3, 1, 56, 56, "relu"))
     narrow, wide = (price.interval.high_ms / price.interval.low_ms for price in (like, unlike))
@@ -111,9 +111,10 @@ def test_a_block_like_no_other_is_priced_by_a_kernel_model_of_the_rows():
 def test_operators_of_a_network_that_is_not_ours_are_covered_where_the_table_has_their_like():
     times = {block: 0.002 + sum(0.001 + operator.macs / 1e8 for operator in operators(block)) for block in BLOCKS}
     model = LookupTable(TARGET, "measured", HEAD.calibration, {block: Timing(ms, ms, 9) for block, ms in times.items()}, "run it")
+    by_operator = model.by_operator()
     network = SPACE.network(SPACE.smallest(), 1, 10)
     parts = [operator for block in network.blocks for operator in operators(block)]
-    found = combine(model, [operator.kind for operator in parts], [model.operator(operator) for operator in parts])
+    found = combine(by_operator, [operator.kind for operator in parts], [by_operator.operator(operator) for operator in parts])
     assert found.total.ms == pytest.approx(estimate(model, network).total.ms, rel=0.5) and found.coverage == pytest.approx(1.0)
     assert found.total.high_ms / found.total.ms > HEAD.calibration.high_factor
 
