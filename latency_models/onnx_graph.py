@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from latency_models import fusion, onnx_file
+from latency_models import fusion, onnx_file, unpriced
 from latency_models.fusion import size
 from latency_models.plain_graph import Graph, Node, Shape
+from latency_models.unpriced import Unpriced
 from nas.core.operators import CONVOLUTIONS, ELEMENTWISE, Operator, elementwise
 
 FUSES_ACTIVATION = (*CONVOLUTIONS, "linear", "add", "multiply", "se_scale", "normalise")
@@ -38,13 +39,13 @@ KINDS = {
 class OnnxNetwork:
     """What a file executes: fused `operators` in order, and the `names` of the nodes that each begins with.
 
-    `unknown` are the nodes without a price ("Type name"); `inputs` are the names and shapes that were assumed, and
+    `unpriced` are the nodes without a price; `inputs` are the names and shapes that were assumed, and
     `precision` is that of the file's own numbers: fp32, fp16 or int8.
     """
 
     operators: tuple[Operator, ...]
     names: tuple[str, ...]
-    unknown: tuple[str, ...]
+    unpriced: tuple[Unpriced, ...]
     inputs: tuple[tuple[str, Shape], ...]
     precision: str
 
@@ -52,6 +53,26 @@ class OnnxNetwork:
     def macs(self) -> int:
         """Multiply-accumulates of all operators."""
         return sum(operator.macs for operator in self.operators)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The nodes without a price, as "Type name"."""
+        return tuple(one.name for one in self.unpriced)
+
+    @property
+    def priced_share(self) -> float:
+        """The share of the work that has a price, from 0 to 1."""
+        return unpriced.priced_share(self.macs, self._elements, len(self.operators), self.unpriced)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether what has no price is so little that a price has an upper bound."""
+        return unpriced.negligible(self.macs, self._elements, self.unpriced)
+
+    @property
+    def _elements(self) -> int:
+        """Numbers that all operators read and write."""
+        return sum(operator.in_elements + operator.out_elements + operator.weights for operator in self.operators)
 
     @property
     def weights(self) -> int:
@@ -75,7 +96,7 @@ def network(graph: Graph) -> OnnxNetwork:
     for name in graph.outputs:
         users[name] = users.get(name, 0) + 1
     found: list[tuple[str, Operator]] = []
-    unknown: list[str] = []
+    unknown: list[Unpriced] = []
     made: dict[str, int] = {}
     slices: dict[str, int] = {}
     for node in graph.nodes:
@@ -86,7 +107,7 @@ def network(graph: Graph) -> OnnxNetwork:
             continue
         operators = _operators(node, graph)
         if operators is None:
-            unknown.append(f"{node.type} {node.name}")
+            unknown.append(unpriced.of(node))
             continue
         if node.type in ("Slice", "Gather") and operators[0].kind == "split":
             first = slices.setdefault(node.inputs[0], len(found))

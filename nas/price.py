@@ -45,9 +45,10 @@ class Line:
 class Price:
     """Latency of a file on a target: `total` is the `overhead`, with what weights beyond the cache cost, and the sum of `lines`.
 
-    `coverage`, from 0 to 1, is the share of the time that rests on measurements, times the share of the operators that
-    have a price at all. With operators in `network.unknown`, which count no time, `origin` is "estimated"; otherwise it is the
-    model's own, or "estimated" where most of the price is extrapolated.
+    `coverage`, from 0 to 1, is the share of the time that rests on measurements, times the share of the network's work that has a
+    price at all (multiply-accumulates, numbers moved or operators, the least). Operators in `network.unpriced` count no time: where
+    they are more than negligible, `total` is a lower bound, there is no upper one, and `origin` is "estimated". Otherwise it is
+    the model's own, or "estimated" where most of the price is extrapolated.
     """
 
     network: "OnnxNetwork"
@@ -56,6 +57,11 @@ class Price:
     lines: tuple[Line, ...]
     origin: str
     coverage: float
+
+    @property
+    def high_ms(self) -> float | None:
+        """The upper bound, None where work without a price leaves none."""
+        return self.total.high_ms if self.network.bounded else None
 
 
 @app.command(
@@ -78,9 +84,10 @@ def main(
     """Price an ONNX file: latency in milliseconds for one image, with an interval, and what each operator costs.
 
     Operators are fused as runtimes do and priced from what was measured on the device. Coverage is the share that rests on
-    measurements; the rest is extrapolated and widens the interval. Operators without a price are named, and make the
-    latency a lower bound. Nothing is run, and weights are not read. A known network is priced at 224 px unless --input-size
-    says otherwise, and up to 64 px without its first two halvings of the picture, as is usual on small images.
+    measurements; the rest is extrapolated and widens the interval. Operators without a price are named; where they are more
+    than a hundredth of the work the latency is a lower bound without an upper one (high_ms is null in the JSON). Nothing is run,
+    and weights are not read. A known network is priced at 224 px unless --input-size says otherwise, and up to 64 px without its
+    first two halvings of the picture, as is usual on small images.
     """
     import hardware_profiles
     import latency_models
@@ -130,20 +137,19 @@ def price(network: "OnnxNetwork", model: "OperatorModel") -> Price:
         for name, operator, one in zip(network.names, network.operators, prices, strict=True)
     )
     overhead = model.overhead + model.spill.of(sum(one.weights_mb for one in prices))
-    known = len(network.operators) / max(1, len(network.operators) + len(network.unknown))
-    coverage = known * found.coverage
-    origin = "estimated" if network.unknown else origin_of(model, coverage)
+    coverage = network.priced_share * found.coverage
+    origin = origin_of(model, coverage) if network.bounded else "estimated"
     return Price(network, overhead, found.total, lines, origin, coverage)
 
 
 def notes(answer: Price, model: "OperatorModel", profile: "DeviceProfile") -> list[str]:
     """What a reader should know of the price, a sentence each; the last says what would improve it."""
     found, network, target = [], answer.network, model.target
-    if network.unknown:
-        found.append(
-            f"this is a lower bound: {len(network.unknown)} operator(s) have no price and count no time: "
-            f"{', '.join(network.unknown[:SHOWN_UNKNOWN])}{' ...' if len(network.unknown) > SHOWN_UNKNOWN else ''}"
-        )
+    if network.unpriced:
+        largest = sorted(network.unpriced, key=lambda one: -(one.macs or 0))
+        named = f"{', '.join(map(str, largest[:SHOWN_UNKNOWN]))}{' ...' if len(largest) > SHOWN_UNKNOWN else ''}"
+        meaning = "a negligible part of the work" if network.bounded else "so this is a lower bound, and there is no upper one"
+        found.append(f"{len(largest)} operator(s) have no price and count no time, {meaning}: {named}")
     if network.precision not in ("fp32", target.precision):
         found.append(
             f"the file is {network.precision}, the price is of {target.precision}: pass --precision {network.precision} for its own"
@@ -162,7 +168,7 @@ def facts(answer: Price, model: "OperatorModel", profile: "DeviceProfile", path:
         "model": str(path),
         "latency_ms": answer.total.ms,
         "low_ms": answer.total.low_ms,
-        "high_ms": answer.total.high_ms,
+        "high_ms": answer.high_ms,
         "origin": answer.origin,
         "coverage": answer.coverage,
         "confidence": model.confidence,
@@ -178,6 +184,7 @@ def facts(answer: Price, model: "OperatorModel", profile: "DeviceProfile", path:
         "inputs": {name: list(shape) for name, shape in network.inputs},
         "operators": [_line_facts(line) for line in answer.lines],
         "unknown": list(network.unknown),
+        "unknown_work": [{"name": one.name, "macs": one.macs, "elements": one.elements} for one in network.unpriced],
         "notes": notes(answer, model, profile),
     }
 
@@ -209,10 +216,13 @@ def _show(answer: Price, model: "OperatorModel", profile: "DeviceProfile", path:
     output.print(_operator_table(lines, answer))
     output.print(_kind_table(answer))
     shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in network.inputs)
+    sure = f"{model.confidence:.0%}"
+    between = f"{total.ms:.3g} ms, between {total.low_ms:.3g} and {total.high_ms:.3g} ms at {sure}"
+    if answer.high_ms is None:
+        between = f"at least {total.ms:.3g} ms, no less than {total.low_ms:.3g} ms at {sure}, without an upper bound"
     said = (
         f"{path.name} ({shapes}) on {model.target}",
-        f"{'at least ' if network.unknown else ''}{total.ms:.3g} ms, between {total.low_ms:.3g} and {total.high_ms:.3g} ms at "
-        f"{model.confidence:.0%}; {answer.origin}, coverage {answer.coverage:.0%}; "
+        f"{between}; {answer.origin}, coverage {answer.coverage:.0%}; "
         f"{network.macs / 1e6:.1f} M MACs, {network.weights / 1e6:.2f} M parameters, {len(answer.lines)} operators",
         *notes(answer, model, profile),
     )

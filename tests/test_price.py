@@ -4,7 +4,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnx.parser
 import pytest
 
 from latency_models import onnx_graph
@@ -58,9 +60,48 @@ def test_what_has_no_price_makes_a_lower_bound(tmp_path):
     assert whole.origin == "calibrated" and partial.origin == "estimated"
     assert partial.network.unknown[0] == "Mystery strange" and partial.coverage < whole.coverage and partial.total.ms < whole.total.ms
     facts = price.facts(partial, Priced(), profile(), tmp_path / "model.onnx")
-    assert facts["unknown"][0] == "Mystery strange" and "this is a lower bound" in facts["notes"][0]
+    assert facts["unknown"][0] == "Mystery strange" and "this is a lower bound, and there is no upper one: Mystery" in facts["notes"][0]
+    assert facts["high_ms"] is None and facts["latency_ms"] == partial.total.ms and facts["low_ms"] == partial.total.low_ms
+    assert facts["unknown_work"][0] == {"name": "Mystery strange", "macs": None, "elements": None}, "nobody knows what it gives"
     assert {"latency_ms", "low_ms", "high_ms", "origin", "coverage", "device", "runtime", "precision", "threads"} <= set(facts)
     assert json.loads(json.dumps(facts)) == facts
+
+
+def written(path, body, inputs="float[1,64,56,56] x", weights="float[64,64,1,1] w"):
+    """The file `path` with the graph of a text in onnx's form; weights without numbers are zeros."""
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> g ({inputs}) => (float[] y) <{weights}> {{ {body} }}')
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    for value in model.graph.value_info:
+        array = np.zeros([dim.dim_value for dim in value.type.tensor_type.shape.dim], np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, value.name))
+    onnx.save(model, path)
+    return path
+
+
+def test_work_without_a_price_shows_by_its_size(tmp_path):
+    """Ten convolutions of 13 M MACs and a transposed one of 3.3 G, which is nearly all of the work."""
+    convolutions = " ".join(f"c{i + 1} = Conv(c{i}, w)" for i in range(10)).replace("c0", "x")
+    body = f"{convolutions} y = ConvTranspose<strides=[2,2], pads=[1,1,1,1]>(c10, v)"
+    weights = "float[64,64,1,1] w, float[64,1024,4,4] v"
+    found = price.price(onnx_graph.read(written(tmp_path / "up.onnx", body, weights=weights)), Priced())
+    assert len(found.lines) == 10 and found.network.unpriced[0].macs == 56 * 56 * 64 * 1024 * 16
+    assert found.coverage == pytest.approx(found.network.macs / (found.network.macs + 56 * 56 * 64 * 1024 * 16)) and found.coverage < 0.04
+    assert found.high_ms is None and found.origin == "estimated"
+    path = tmp_path / "up.onnx"
+    shown = command(path, "--device", "jetson-nano")
+    assert "ms at 95%, without an upper bound; estimated, coverage 4%" in shown.stdout and "ConvTranspose y (3288.3 M MACs)" in shown.stdout
+    assert json.loads(command(path, "--device", "jetson-nano", "--json").stdout)["high_ms"] is None
+
+
+def test_a_trifle_without_a_price_leaves_the_upper_bound(tmp_path):
+    body = "c1 = Conv(x, w) c2 = Conv(c1, w) p = GlobalAveragePool(c2) f = Flatten(p) y = ArgMax<axis=1>(f)"
+    found = price.price(onnx_graph.read(written(tmp_path / "class.onnx", body)), Priced(origin="calibrated"))
+    assert found.network.unknown == ("ArgMax y",) and found.high_ms == found.total.high_ms and found.origin == "calibrated"
+    assert "a negligible part of the work: ArgMax y" in price.notes(found, Priced(), profile())[0]
+    large = price.price(
+        onnx_graph.read(written(tmp_path / "large.onnx", body.replace("p = GlobalAveragePool(c2)", "p = Relu(c2)"))), Priced()
+    )
+    assert large.network.unknown == ("ArgMax y",) and large.high_ms is None, "it reads every pixel"
 
 
 def command(*arguments):
