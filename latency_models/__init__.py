@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from hardware_profiles import measurable
 from nas.core import plugins
 from nas.core.errors import TargetMismatchError
 
@@ -39,4 +40,6 @@ def choose(profile: "DeviceProfile", precision: str = "fp32", runtime: str = "",
             return each
     asked = " ".join(filter(None, (runtime, precision, "" if threads is None else f"{threads} thread(s)")))
     have = "; ".join(str(each.target) for each in profile.targets)
-    raise TargetMismatchError(f"{profile.name} has no latencies for {asked}, only for: {have}. To get more: {profile.improve}")
+    advised = measurable.command(profile, runtime, precision, threads)
+    more = f"To get them: {advised}" if advised else "No command here measures them"
+    raise TargetMismatchError(f"{profile.name} has no latencies for {asked}, only for: {have}. {more}")

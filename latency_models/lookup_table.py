@@ -157,7 +157,7 @@ def from_profile(profile: DeviceProfile, target: TargetProfile, space: str) -> L
         TargetMismatchError: the table was measured on another machine or with another runtime, precision or threads.
     """
     path = table_file.path_of(Path(profile.path), target.target)
-    improve = target.improve or profile.improve
+    improve = profile.improve_of(target.target)
     if not path.exists():
         raise DeviceError(f"{target.target} is not measured yet; run: {improve}")
     table = table_file.read(path)

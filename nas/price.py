@@ -151,14 +151,22 @@ def notes(answer: Price, model: "OperatorModel", profile: "DeviceProfile") -> li
         meaning = "a negligible part of the work" if network.bounded else "so this is a lower bound, and there is no upper one"
         found.append(f"{len(largest)} operator(s) have no price and count no time, {meaning}: {named}")
     if network.precision not in ("fp32", target.precision):
-        found.append(
-            f"the file is {network.precision}, the price is of {target.precision}: pass --precision {network.precision} for its own"
-        )
+        found.append(f"the file is {network.precision}, the price is of {target.precision}{_own_precision(network.precision, profile)}")
     guessed = sorted({line.operator.kind for line in answer.lines if not line.covered})
     if guessed:
         share = sum(line.interval.ms for line in answer.lines if not line.covered) / answer.total.ms
         found.append(f"{share:.0%} of the latency is extrapolated from other operators: {', '.join(guessed)}")
-    return [*found, f"to improve it: {profile.improve}"]
+    return [*found, f"to improve it: {profile.improve_of(target)}"]
+
+
+def _own_precision(precision: str, profile: "DeviceProfile") -> str:
+    """How to get the price of a file in its own precision, if there is one."""
+    targets = [each for each in profile.targets if each.target.precision == precision]
+    priced = next((each.target for each in targets if each.has_figures), None)
+    if priced is not None:
+        return f": pass --precision {precision} --runtime {priced.runtime} --threads {priced.threads} for its own"
+    unmeasured = next((f": {precision} is not measured yet; run: {profile.improve_of(each.target)}" for each in targets), "")
+    return unmeasured or f": {profile.name} has no figures for {precision}"
 
 
 def facts(answer: Price, model: "OperatorModel", profile: "DeviceProfile", path: Path) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -9,10 +10,13 @@ import onnx
 import onnx.parser
 import pytest
 
+import hardware_profiles
+import latency_models
 from latency_models import onnx_graph
 from nas import price
 from nas.core.device import DeviceProfile
 from nas.core.latency import BlockPrice, Interval
+from tests import boards
 from tests.tiny import Device
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +34,36 @@ class Priced(Device):
 
 def profile():
     return DeviceProfile("abacus", "An abacus", ("fp32",), 17, (), (), "", "measure it", "abacus.toml")
+
+
+def of_file(network, precision="int8"):
+    return dataclasses.replace(network, precision=precision)
+
+
+def test_a_file_in_another_precision_is_told_what_prices_it_and_nothing_that_does_not(tmp_path):
+    network = of_file(onnx_graph.read(SQUEEZENET))
+
+    def said(device, model=None):
+        model = model or latency_models.load(device).by_operator()
+        return price.notes(price.price(network, model), model, device)[0]
+
+    phone = hardware_profiles.load("pixel-1")
+    assert said(phone) == "the file is int8, the price is of fp32: pixel-1 has no figures for int8"
+    both = [boards.target("fp32"), boards.target("int8")]
+    measured = hardware_profiles.load(boards.board(tmp_path, both, both))
+    assert said(measured) == "the file is int8, the price is of fp32: pass --precision int8 --runtime onnxruntime --threads 1 for its own"
+    assert latency_models.load(measured, "int8", "onnxruntime", 1).target.precision == "int8", "and that is what the advice gives"
+    (tmp_path / "half").mkdir()
+    half = hardware_profiles.load(boards.board(tmp_path / "half", both, both[:1]))
+    assert said(half) == "the file is int8, the price is of fp32: int8 is not measured yet; run: measure int8"
+
+
+def test_what_would_improve_a_price_is_the_command_of_its_target():
+    nano = hardware_profiles.load("jetson-nano")
+    for runtime, script in (("tensorrt", "fit_jetson_nano"), ("ncnn-vulkan", "fit_ncnn"), ("ncnn", "fit_ncnn")):
+        model = latency_models.load(nano, runtime=runtime).by_operator()
+        found = price.price(onnx_graph.read(SQUEEZENET), model)
+        assert price.notes(found, model, nano)[-1].startswith(f"to improve it: python -m experiments.{script} ")
 
 
 def with_unknown(path):
@@ -136,7 +170,11 @@ def test_a_known_network_is_priced_by_its_name():
     [
         (["known:mobilenet_v4", "--device", "pixel-1"], "no known network is named 'mobilenet_v4'; did you mean 'mobilenet_v"),
         ([SQUEEZENET, "--device", "pixel-11"], "no device is named 'pixel-11'; did you mean 'pixel-1'?"),
-        ([SQUEEZENET, "--device", "pixel-1", "--precision", "int8"], "pixel-1 has no latencies for int8"),
+        (
+            [SQUEEZENET, "--device", "pixel-1", "--precision", "int8"],
+            "only for: pixel-1 tflite unstated fp32, 1 thread, batch 1. To get them: python -m nas.measure --device",
+        ),
+        ([SQUEEZENET, "--device", "jetson-nano", "--precision", "fp16"], "No command here measures them"),
         (["absent.onnx", "--device", "pixel-1"], "absent.onnx cannot be read: No such file or directory"),
         (["README.md", "--device", "pixel-1"], "README.md is not an ONNX file"),
         ([SQUEEZENET, "--device", "pixel-1", "--input-size", "64"], "is fixed to images of 224 px"),
