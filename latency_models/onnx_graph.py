@@ -204,7 +204,7 @@ def _convolution(node: Node, shapes: Sequence[Shape], outputs: Sequence[Shape], 
     else:
         kind = "depthwise" if groups == in_channels == out_channels else "grouped"
     found = Operator(kind, in_channels, out_channels, rows, _stride(node), *_sides(shapes[0]), groups=groups if kind == "grouped" else 1)
-    found = replace(found, kernel_width=0 if columns == rows else columns)
+    found = replace(found, kernel_width=0 if columns == rows else columns, dilation=_dilation(node) if found.taps > 1 else 1)
     found = _sized(found, _sides(outputs[0]))
     activation = node.attributes.get("activation", b"").decode().lower()
     six = activation == "clip" and list(node.attributes.get("activation_params", ())) == [0, 6]
@@ -218,6 +218,10 @@ def _sides(shape: Shape) -> tuple[int, int]:
 
 def _stride(node: Node) -> int:
     return max(node.attributes.get("strides") or [1])
+
+
+def _dilation(node: Node) -> int:
+    return max(node.attributes.get("dilations") or [1])
 
 
 def _sized(operator: Operator, out: tuple[int, int]) -> Operator:
@@ -234,6 +238,7 @@ def _window(node: Node, shapes: Sequence[Shape], outputs: Sequence[Shape], graph
     if out == (1, 1) and rows >= inside[0] and columns >= inside[1]:
         return Operator("pool", channels, channels, 1, 1, *inside)
     found = Operator("window_pool", channels, channels, rows, _stride(node), *inside, kernel_width=0 if columns == rows else columns)
+    found = replace(found, dilation=_dilation(node))
     return _sized(found, out)
 
 

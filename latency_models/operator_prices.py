@@ -68,7 +68,7 @@ class OperatorPrices:
         ms = self.kernels.operator(operator).interval.ms
         low, high = self.low_factor * self.kernels.factors.low, self.high_factor * self.kernels.factors.high
         most = self.largest.get((operator.kind, operator.kernel))
-        covered = most is not None and operator.macs <= FAR_LARGER * most
+        covered = operator.dilation == 1 and most is not None and operator.macs <= FAR_LARGER * most
         if not covered:
             low, high = low * _UNLIKE[0], high * _UNLIKE[1]
         weights_mb = operator.weights * bytes_of(self.target.precision) / 1e6

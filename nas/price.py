@@ -152,6 +152,9 @@ def notes(answer: Price, model: "OperatorModel", profile: "DeviceProfile") -> li
         found.append(f"{len(largest)} operator(s) have no price and count no time, {meaning}: {named}")
     if network.precision not in ("fp32", target.precision):
         found.append(f"the file is {network.precision}, the price is of {target.precision}{_own_precision(network.precision, profile)}")
+    if dilated := [line.name for line in answer.lines if line.operator.dilation > 1]:
+        named = f"{', '.join(dilated[:SHOWN_UNKNOWN])}{' ...' if len(dilated) > SHOWN_UNKNOWN else ''}"
+        found.append(f"{len(dilated)} operator(s) are dilated and priced as if they were not, with wider bounds: {named}")
     guessed = sorted({line.operator.kind for line in answer.lines if not line.covered})
     if guessed:
         share = sum(line.interval.ms for line in answer.lines if not line.covered) / answer.total.ms
@@ -208,6 +211,7 @@ def _line_facts(line: Line) -> dict[str, Any]:
         "kernel": [one.kernel, one.kernel_width or one.kernel],
         "stride": one.stride,
         "groups": one.groups,
+        "dilation": one.dilation,
         "in_size": [one.in_height, one.in_width],
         "out_size": [one.out_height, one.out_width],
         "macs": one.macs,
@@ -273,13 +277,13 @@ def _end(name: str) -> Any:
 
 
 def shape_of(operator: "Operator") -> str:
-    """Channels and size before and after, kernel and stride in short: "16x112x112 → 24x56x56 k3 s2"."""
+    """Channels and size before and after, kernel, stride, groups and dilation in short: "16x112x112 → 24x56x56 k3 s2"."""
     before = f"{operator.in_channels}x{operator.in_height}x{operator.in_width}"
     after = f"{operator.out_channels}x{operator.out_height}x{operator.out_width}"
     columns = operator.kernel_width or operator.kernel
     kernel = f" k{operator.kernel}" + (f"x{columns}" if columns != operator.kernel else "") if operator.taps > 1 else ""
-    rest = (f" s{operator.stride}" if operator.stride > 1 else "") + (f" g{operator.groups}" if operator.groups > 1 else "")
-    return (before if before == after else f"{before} → {after}") + kernel + rest
+    others = (("s", operator.stride), ("g", operator.groups), ("d", operator.dilation))
+    return (before if before == after else f"{before} → {after}") + kernel + "".join(f" {sign}{each}" for sign, each in others if each > 1)
 
 
 def _kind_table(answer: Price) -> Any:

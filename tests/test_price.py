@@ -138,6 +138,26 @@ def test_a_trifle_without_a_price_leaves_the_upper_bound(tmp_path):
     assert large.network.unknown == ("ArgMax y",) and large.high_ms is None, "it reads every pixel"
 
 
+def test_dilated_operators_are_named_and_widen_the_price(tmp_path):
+    nano = hardware_profiles.load("jetson-nano")
+    model = latency_models.load(nano).by_operator()
+    weights = "float[64,64,3,3] w"
+    plain, dilated = (
+        price.price(
+            onnx_graph.read(
+                written(tmp_path / f"{d}.onnx", f"y = Conv<dilations=[{d},{d}], pads=[{d},{d},{d},{d}]>(x, w)", weights=weights)
+            ),
+            model,
+        )
+        for d in (1, 6)
+    )
+    assert dilated.total.ms == plain.total.ms and dilated.total.high_ms > plain.total.high_ms and dilated.coverage < plain.coverage
+    assert "1 operator(s) are dilated and priced as if they were not, with wider bounds: y" in price.notes(dilated, model, nano)
+    assert price.shape_of(dilated.lines[0].operator).endswith("k3 d6") and not any(
+        "dilated" in one for one in price.notes(plain, model, nano)
+    )
+
+
 def command(*arguments):
     line = [sys.executable, "-m", "nas.price", *map(str, arguments)]
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -156,6 +156,10 @@ def test_a_table_never_answers_for_another_target(tmp_path, head, named):
     [
         ("# [calibration]", "# [calibrations]", r"was written by an older version, or is damaged \(KeyError.*--fresh"),
         ("# batch = 1", "# batch = ", "head of the latency table"),
+        ("# factor = 0.9", '# factor = "dear"', "head of the latency table .*factor is 'dear'"),
+        ("# factor = 0.9", "# factor = true", "head of the latency table .*factor is True"),
+        ("# join_ms = 0.002", "# join_ms = nan", "head of the latency table .*join_ms is nan"),
+        ("# threads = 1", "# threads = 1.5", "head of the latency table .*threads is 1.5"),
         (",100,1\n", ",many,1\n", r"line \d+: not a row of a latency table"),
         (",0.05,100,1\n", ",nan,100,1\n", r"line \d+: .*nothing takes .* to nan ms"),
         (",0.05,100,1\n", ",-0.05,100,1\n", r"line \d+: .*nothing takes .* to -0.05 ms"),

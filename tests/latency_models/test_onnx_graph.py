@@ -136,7 +136,7 @@ def test_convolutions_of_every_shape():
     dense, depthwise, grouped, multiplied, concat = found.operators
     assert dense == Operator("dense", 8, 4, 3, 2, 16, 16, "relu")
     assert depthwise == Operator("depthwise", 4, 4, 1, 1, 8, 8, kernel_width=5)
-    assert grouped == Operator("grouped", 4, 6, 3, 1, 8, 8, groups=2, out_size=(4, 4)) and grouped.macs == 9 * 2 * 6 * 16
+    assert grouped == Operator("grouped", 4, 6, 3, 1, 8, 8, groups=2, out_size=(4, 4), dilation=2) and grouped.macs == 9 * 2 * 6 * 16
     assert multiplied == Operator("grouped", 4, 8, 1, 1, 8, 8, groups=4)
     assert concat == Operator("concat", 12, 12, 1, 1, 4, 4)
 
@@ -177,6 +177,14 @@ def test_what_has_no_price_is_named():
         weights=f"{WEIGHTS}, float[4,4,2,2] v",
     )
     assert found.unknown == ("ConvTranspose y", "MatMul m") and len(found.operators) == 1
+
+
+def test_dilation_is_told_and_costs_no_arithmetic():
+    plain, dilated = (parsed(f"y = Conv<dilations=[{d},{d}], pads=[{d},{d},{d},{d}]>(x, w)", weights="float[8,8,3,3] w") for d in (1, 4))
+    assert [one.operators[0].dilation for one in (plain, dilated)] == [1, 4] and plain.macs == dilated.macs
+    pooled = parsed("y = MaxPool<kernel_shape=[3,3], dilations=[2,2], pads=[2,2,2,2]>(x)").operators[0]
+    assert (pooled.kind, pooled.dilation) == ("window_pool", 2)
+    assert parsed("y = Conv<dilations=[2,2]>(x, w)", weights="float[8,8,1,1] w").operators[0].dilation == 1, "one tap has no distance"
 
 
 def test_sizes_that_the_file_leaves_open():

@@ -86,6 +86,8 @@ def test_bounds_of_an_operator_hold_the_error_of_left_out_rows_too():
     model, rows = found.by_operator(), found.kernel_model().factors
     like = model.operator(next(operator for operator in operators(UNSEEN[0]) if operator.kind == "pointwise"))
     unlike = model.operator(convolution(256, 256, 3, 1, 56, 56, "relu"))
+    dilated = model.operator(dataclasses.replace(next(one for one in operators(UNSEEN[0]) if one.kind == "depthwise"), dilation=2))
+    assert dilated.covered_ms == 0 and dilated.interval.ms > 0
     assert like.interval.high_ms == pytest.approx(like.interval.ms * model.high_factor * rows.high) and rows.high > 1
     assert like.covered_ms == like.interval.ms and unlike.covered_ms == 0
     assert unlike.interval.high_ms == pytest.approx(2 * unlike.interval.ms * model.high_factor * rows.high)
