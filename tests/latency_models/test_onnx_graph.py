@@ -1,4 +1,5 @@
 import importlib
+import itertools
 import random
 import re
 import warnings
@@ -104,6 +105,28 @@ def test_every_way_of_interleaving_channels_is_one_shuffle(groups, each, side):
     )
     kinds = [operator.kind for operator in found.operators]
     assert kinds == ["activation"] if each == 1 else ["shuffle", "activation"]
+
+
+def test_a_long_chain_takes_work_in_proportion_to_its_length(monkeypatch):
+    runs = []
+    run = fusion._run
+    monkeypatch.setattr(fusion, "_run", lambda *given: runs.append(1) or run(*given))
+
+    def work(nodes):
+        runs.clear()
+        names = ["x", *(f"c{i}" for i in range(nodes - 1)), "y"]
+        body = " ".join(f"{out} = {('Neg', 'Relu')[i % 2]}({into})" for i, (into, out) in enumerate(itertools.pairwise(names)))
+        assert len(parsed(body).operators) == nodes // 2, "a Relu is an activation of the Neg before it"
+        return len(runs)
+
+    assert work(120) < 2.5 * work(60) and work(60) <= fusion.DEEPEST * 61
+
+
+def test_an_activation_may_be_written_as_long_as_any_is():
+    cube = "p = Mul(c, c) q = Mul(p, c) m = Mul(q, small) a = Add(c, m) d = Mul(a, root) t = Tanh(d)"
+    body = f"{CONV} {cube} o = Add(t, one) h = Mul(c, half) y = Mul(h, o)"
+    found = parsed(body, weights=scalars(small=0.044715, root=0.7978845608, one=1, half=0.5))
+    assert [one.activation for one in found.operators] == ["gelu"]
 
 
 def test_what_other_nodes_read_is_not_fused_away():
