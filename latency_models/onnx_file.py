@@ -58,7 +58,7 @@ def load(path: Path, input_size: int | None = None) -> Graph:
     """The graph of `path` for a batch of 1; unknown rows and columns of the image are `input_size` pixels.
 
     Raises:
-        ModelFileError: not an ONNX file, damaged, made for another batch, or the image's size is open; the message says what to do.
+        ModelFileError: not an ONNX file, damaged or not valid, of another batch, or a size is open; the message says what to do.
     """
     return from_model(parse(path), path, input_size)
 

@@ -84,7 +84,7 @@ def read(path: Path, input_size: int | None = None) -> OnnxNetwork:
     """The operators of the ONNX file, for one image; `input_size` fills in rows and columns that the file leaves open.
 
     Raises:
-        ModelFileError: not an ONNX file, damaged, of another batch, or the image's size is open; the message says what to do.
+        ModelFileError: not an ONNX file, damaged or not valid, of another batch, or the image's size is open; the message says what to do.
     """
     return network(onnx_file.load(path, input_size))
 

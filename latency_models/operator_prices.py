@@ -6,7 +6,7 @@ they took says by which factor operators are off, what each launch costs beyond 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,8 +60,8 @@ class OperatorPrices:
 
     @property
     def origin(self) -> str:
-        """Calibrated: what was measured are blocks and networks, and fits to them price operators."""
-        return "calibrated"
+        """Calibrated: fits to measured blocks and networks price operators; estimated without networks."""
+        return self.kernels.origin
 
     def operator(self, operator: Operator) -> BlockPrice:
         """Price of one operator, its activation included."""
@@ -78,14 +78,15 @@ class OperatorPrices:
 def fitted(model: KernelModel, calibration: Calibration, rows: Collection[BlockSpec], timings: Sequence[NetworkTiming]) -> OperatorPrices:
     """Prices from `model`, which fits `rows`, corrected by those of `timings` that calibrate.
 
-    Without whole networks that could be found again `model` stays as it is, with its intercept once a network.
+    Without whole networks that could be found again `model` stays as it is, with its intercept once a network, and is an estimate.
     """
     largest = _largest(operator for row in rows for operator in blocks.operators(row))
     known = specs(timings, rows)
     used = [(timing, spec) for timing, spec in known if not timing.held_out]
     if len(used) < MIN_NETWORKS:
         once, spill = _bounded(model.overhead_ms, calibration), Spill(calibration.cached_mb, _bounded(0.0, calibration))
-        return OperatorPrices(model, calibration.confidence, once, spill, calibration.low_factor, calibration.high_factor, largest)
+        alone = replace(model, origin="estimated")
+        return OperatorPrices(alone, calibration.confidence, once, spill, calibration.low_factor, calibration.high_factor, largest)
     amounts = np.array([_amounts(model, spec, calibration.cached_mb) for _, spec in used])
     measured = np.array([timing.measured_ms for timing, _ in used])
     everybody = np.arange(len(used))

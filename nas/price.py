@@ -109,7 +109,7 @@ def read(model: Path, input_size: int | None) -> "OnnxNetwork":
     `input_size` is the image's rows and columns where the file leaves them open, or those of a known network.
 
     Raises:
-        ModelFileError: not an ONNX file, damaged, of another batch, or the image's size is open; the message says what to do.
+        ModelFileError: not an ONNX file, damaged or not valid, of another batch, or the image's size is open; the message says what to do.
         UnknownNameError: there is no known network of that name; the message names the nearest.
     """
     from latency_models import onnx_graph

@@ -9,6 +9,7 @@ from hardware_profiles.table_file import Calibration, NetworkTiming, Timing
 from latency_models import drawn_networks
 from latency_models.lookup_table import LookupTable
 from nas.core.device import RuntimeTarget
+from nas.core.errors import SpaceError
 from nas.core.latency import combine
 from nas.core.operators import convolution
 from search_spaces import blocks
@@ -61,8 +62,9 @@ def ratios(model, networks=UNSEEN):
 
 def test_whole_networks_correct_what_blocks_alone_do_not_show():
     found = table()
-    plain = ratios(dataclasses.replace(found, networks=()).by_operator())
-    assert plain.max() < 0.8, "the handing over is in no block"
+    alone = dataclasses.replace(found, networks=()).by_operator()
+    plain = ratios(alone)
+    assert alone.origin == "estimated" and plain.max() < 0.8, "the handing over is in no block"
     corrected = found.by_operator()
     assert np.abs(ratios(corrected) - 1).max() < 0.03 and corrected.overhead.ms == pytest.approx(ONCE_MS, rel=0.3)
     one = price(corrected, UNSEEN[0])
@@ -111,3 +113,5 @@ def test_a_table_says_nothing_of_its_networks_but_they_are_found_again():
 def test_chance_draws_the_same_networks_in_the_same_order():
     few, many = SPACE.random(5), SPACE.random(40)
     assert few == many[:5] and len(set(many)) == 40 and SPACE.random(5, seed=1) != few
+    with pytest.raises(SpaceError, match=rf"mobile_shuffle_32 has {SPACE.size} networks, {SPACE.size + 1} were asked for"):
+        SPACE.random(SPACE.size + 1)
