@@ -30,6 +30,9 @@ _BETWEEN = Factors(0.8, 1.25, 0.8, 1.25)
 FORMS = ("mobile_cpu", "xnnpack", "onnxruntime_cpu")
 """Kernel forms that are fitted to the rows, of which that with the least error on left-out ones is taken: tables are of processors."""
 
+INT8_FORMS = ("onnxruntime_int8",)
+"""Those that are tried beside them where a table is of int8."""
+
 FOLDS = 5
 """Parts of the table that are left out in turn, to know how wrong the kernel model is."""
 
@@ -100,8 +103,9 @@ class LookupTable:
                 few = f"the latency table of {self.target} has {len(self.rows)} rows, too few to price anything else"
                 raise DeviceError(f"{few}; run: {self.improve}")
             rows = [Row(str(i), str(i % FOLDS), operators(spec), timing.p10_ms) for i, (spec, timing) in enumerate(self.rows.items())]
-            fits = {name: fitting.fit(kernel_forms.load(name), rows) for name in FORMS}
-            best = min(FORMS, key=lambda name: fits[name].mape_percent)
+            forms = (*FORMS, *(INT8_FORMS if self.target.precision == "int8" else ()))
+            fits = {name: fitting.fit(kernel_forms.load(name), rows) for name in forms}
+            best = min(forms, key=lambda name: fits[name].mape_percent)
             form, found = kernel_forms.load(best), fits[best]
             factors = Factors(found.low_factor, found.high_factor, found.low_factor, found.high_factor)
             coefficients = {name: value for name, value in found.coefficients.items() if name != fitting.OVERHEAD}

@@ -10,6 +10,7 @@ import latency_models
 import search_spaces
 from hardware_profiles import table_file
 from hardware_profiles.table_file import Calibration, Fit, Head, NetworkTiming, Table, Timing
+from latency_models import kernel_forms
 from latency_models.lookup_table import LookupTable, from_profile
 from nas.core.device import HeldOutError, Provenance
 from nas.core.errors import DeviceError, TargetMismatchError
@@ -117,6 +118,19 @@ def test_operators_of_a_network_that_is_not_ours_are_covered_where_the_table_has
     found = combine(by_operator, [operator.kind for operator in parts], [by_operator.operator(operator) for operator in parts])
     assert found.total.ms == pytest.approx(estimate(model, network).total.ms, rel=0.5) and found.coverage == pytest.approx(1.0)
     assert found.total.high_ms / found.total.ms > HEAD.calibration.high_factor
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_a_table_of_int8_alone_may_take_the_form_of_int8(precision):
+    form = kernel_forms.load("onnxruntime_int8")
+    costs = dict.fromkeys(form.coefficients, 0.01) | {"depthwise_uneven_more_ms_per_mmac": 0.5, "launch_ms": 0.001}
+
+    def alone_ms(operator):
+        return sum(costs[name] * amount for kernel in form.kernels(operator) for name, amount in form.work(kernel).items())
+
+    rows = {block: Timing(ms, ms, 9) for block in BLOCKS for ms in [0.002 + sum(map(alone_ms, operators(block)))]}
+    model = LookupTable(dataclasses.replace(TARGET, precision=precision), "measured", HEAD.calibration, rows, "run it")
+    assert (model.kernel_model().form is form) == (precision == "int8")
 
 
 def test_a_table_of_a_few_rows_says_nothing_of_others():
