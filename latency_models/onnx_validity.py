@@ -90,13 +90,10 @@ def _problem(node: Node) -> str:
         if groups < 1:
             return f"has {groups} groups"
         if weights is not None and not node.attributes.get("channels_last"):
-            wanted = weights[1] * groups if node.type == "Conv" else weights[0]
-            channels = first[1]
-            return (
-                ""
-                if channels == wanted and weights[0] % groups == 0
-                else (f"has weights of {_shown(weights)} in {groups} group(s) for {channels} channels")
-            )
+            fits = len(weights) == len(first) > 2 and first[1] == weights[1] * groups and weights[0] % groups == 0
+            if node.type == "ConvTranspose":
+                fits = len(weights) == len(first) > 2 and first[1] == weights[0] and weights[0] % groups == 0
+            return "" if fits else f"has weights of {_shown(weights)} in {groups} group(s) for an image of {_shown(first)}"
     return ""
 
 

@@ -36,8 +36,10 @@ RECURSIVE = dict(opsets=', "l" : 1', more='<opset_import: ["" : 17, "l" : 1], do
         ("y = Transpose<perm=[0,1,2,9]>(x)", {}, r"Transpose y has the order \[0, 1, 2, 9\]"),
         ("y = Reshape(x, s)", dict(weights="int64[2] s = {3, 5}"), "Reshape y makes 3x5 of 1x4x8x8"),
         ("y = Conv<group=0>(x, w)", {}, "Conv y has 0 groups"),
-        ("y = Conv<group=3>(x, w)", {}, r"Conv y has weights of 4x4x3x3 in 3 group\(s\) for 4 channels"),
+        ("y = Conv<group=3>(x, w)", {}, r"Conv y has weights of 4x4x3x3 in 3 group\(s\) for an image of 1x4x8x8"),
         ("y = Conv(x, w)", dict(weights="float[4,7,3,3] w"), "weights of 4x7x3x3"),
+        ("f = Flatten(x) y = Conv(f, w)", {}, "weights of 4x4x3x3 in 1 group\\(s\\) for an image of 1x256"),
+        ("y = ConvTranspose(x, w)", dict(weights="float[5,4,3,3] w"), "weights of 5x4x3x3"),
         ("y = l.f(x)", RECURSIVE, "functions must not be recursive"),
     ],
 )
