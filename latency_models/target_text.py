@@ -20,8 +20,12 @@ def target(
     fit: Fit,
     provenance: dict[str, Any],
     precision: str = "fp32",
+    improve: str = "",
 ) -> dict[str, Any]:
-    """One `[[targets]]` table; `provenance` has source, when (a date) and command; numbers are rounded to what is committed."""
+    """One `[[targets]]` table; `provenance` has source, when (a date) and command; numbers are rounded to what is committed.
+
+    `improve` is the command that betters this target, "" where the device's own does.
+    """
     return {
         "runtime": runtime,
         "runtime_version": runtime_version,
@@ -29,6 +33,7 @@ def target(
         "threads": threads,
         "origin": "calibrated",
         "model": "kernel_model",
+        **({"improve": improve} if improve else {}),
         "provenance": provenance,
         "error": {
             "mape_percent": round(fit.mape_percent, 2),

@@ -34,13 +34,16 @@ def read(path: Path) -> tuple[Stack, ...]:
     """Every network of the file, in its order.
 
     Raises:
-        DataError: the file cannot be read, lacks a column, or a row's count is not what its layers amount to.
+        DataError: the file cannot be read, holds no row, lacks a column, or a row's count is not what its layers amount to.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return tuple(_stack(row, f"{path}, line {line}") for line, row in enumerate(csv.DictReader(file), start=2))
+            found = tuple(_stack(row, f"{path}, line {line}") for line, row in enumerate(csv.DictReader(file), start=2))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+    if not found:
+        raise DataError(f"{path} holds no measured network: give the CSV with a line for each")
+    return found
 
 
 def _stack(row: dict[str, str], where: str) -> Stack:

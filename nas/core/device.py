@@ -56,6 +56,11 @@ class TargetProfile:
     power_w: float | None = None
     improve: str = ""
 
+    @property
+    def has_figures(self) -> bool:
+        """Whether there is something to price with: a measured target may wait for its measurement."""
+        return self.origin != "measured" or self.provenance is not None
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceProfile:
@@ -73,3 +78,7 @@ class DeviceProfile:
     notes: str
     improve: str
     path: str
+
+    def improve_of(self, target: RuntimeTarget) -> str:
+        """The command that would better the figures of `target`."""
+        return next((each.improve for each in self.targets if each.target == target), "") or self.improve
