@@ -133,10 +133,11 @@ def inherit(
     space: Space = "mobile_shuffle_32",
     images: Images = 20_000,
     name: Name = "reference",
+    nets: Nets = 36,
     validation: Annotated[int, typer.Option(min=32, help="Validation images.")] = 5000,
     threads: Annotated[int, typer.Option(min=1)] = 1,
 ) -> None:
-    """Scores the networks that were trained alone with the shared weights; the same command again scores those that came later."""
+    """Scores the networks that are trained alone, or are to be, with the shared weights; the same command again continues."""
     _prepare(threads)
     import search_spaces
     from nas.supernet import Supernet
@@ -146,8 +147,8 @@ def inherit(
     title = {"validation_images": validation, **shared.load(weights, loaded, shared.weights_of(out, name))}
     journal = Journal(shared.journal_of(out, name), title)
     done = {line["id"] for line in journal.lines[1:]}
-    rows = {row["id"]: chosen.architecture(row["genes"]) for row in agreement.joined(read(alone.journal_of(out))[1:])}
-    for found in shared.score(weights, loaded, {id: one for id, one in rows.items() if id not in done}, validation):
+    networks = [ranked.architecture for ranked in choose(chosen, loaded.channels, len(loaded.classes), nets, seed=0)]
+    for found in shared.score(weights, loaded, {one.id: one for one in networks if one.id not in done}, validation):
         journal.add(found)
         print(f"{name}: {found['id']} test {100 * found['test']:.2f} %, without re-calibration {100 * found['raw']:.2f} %", flush=True)
 

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nas.core.device import HeldOutError, Provenance, RuntimeTarget
 from nas.core.errors import DeviceError, SpaceError
@@ -148,6 +148,8 @@ class Table:
     rows: dict[BlockSpec, Timing]
 
 
+ValueT = TypeVar("ValueT")
+
 _BLOCK = tuple(field.name for field in fields(BlockSpec))
 _TIMING = tuple(field.name for field in fields(Timing))
 
@@ -230,11 +232,11 @@ def text(table: Table) -> str:
 def _head(document: dict[str, Any]) -> Head:
     return Head(
         str(document["machine"]),
-        RuntimeTarget(**document["target"]),
-        Provenance(**document["provenance"]),
-        HeldOutError(**document["error"]),
-        Calibration(**document["calibration"]),
-        tuple(NetworkTiming(**network) for network in document["networks"]),
+        _value(RuntimeTarget, document["target"]),
+        _value(Provenance, document["provenance"]),
+        _value(HeldOutError, document["error"]),
+        _value(Calibration, document["calibration"]),
+        tuple(_value(NetworkTiming, network) for network in document["networks"]),
         str(document["conditions"]),
         float(document["power_w"]) if "power_w" in document else None,
         tuple(_fit(fit) for fit in document.get("fits", ())),
@@ -243,7 +245,19 @@ def _head(document: dict[str, Any]) -> Head:
 
 
 def _fit(document: dict[str, Any]) -> Fit:
-    return Fit(str(document["space"]), HeldOutError(**document["error"]), Calibration(**document["calibration"]))
+    return Fit(str(document["space"]), _value(HeldOutError, document["error"]), _value(Calibration, document["calibration"]))
+
+
+def _value(kind: type[ValueT], document: dict[str, Any]) -> ValueT:
+    """A `kind` of what the head says of it: texts, yes or no, and numbers that are finite and not below zero."""
+    found = kind(**document)
+    for each in fields(kind):  # type: ignore[arg-type]
+        value = getattr(found, each.name)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+        right = isinstance(value, each.type) if each.type in (str, bool) else number and (each.type is float or isinstance(value, int))
+        if not right:
+            raise ValueError(f"{each.name} is {value!r}")
+    return found
 
 
 def _block(row: dict[str, str]) -> BlockSpec:

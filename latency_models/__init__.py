@@ -1,13 +1,14 @@
-"""One file a way of pricing networks: `PLUGIN` makes a `LatencyModel` from a device, one of its targets and a space's key."""
+"""One file a way of pricing networks: `PLUGIN` makes a `DeviceModel` from a device, one of its targets and a space's key."""
 
 from typing import TYPE_CHECKING
 
+from hardware_profiles import measurable
 from nas.core import plugins
 from nas.core.errors import TargetMismatchError
 
 if TYPE_CHECKING:
     from nas.core.device import DeviceProfile, TargetProfile
-    from nas.core.latency import LatencyModel
+    from nas.core.latency import DeviceModel
 
 
 def load(
@@ -17,7 +18,7 @@ def load(
     threads: int | None = None,
     space: str = "",
     confidence: float | None = None,
-) -> "LatencyModel":
+) -> "DeviceModel":
     """The model that prices networks of `precision` on the device: of the target that `choose` takes.
 
     `space` is the key of the search space that the networks are of: where networks of it were measured, prices are fitted to them.
@@ -29,7 +30,7 @@ def load(
         UnknownNameError: the profile names a model for which there is no file.
     """
     target = choose(profile, precision, runtime, threads)
-    model: LatencyModel = plugins.load(__name__, target.model, "latency model")(profile, target, space, confidence)
+    model: DeviceModel = plugins.load(__name__, target.model, "latency model")(profile, target, space, confidence)
     return model
 
 
@@ -48,4 +49,6 @@ def choose(profile: "DeviceProfile", precision: str = "fp32", runtime: str = "",
         return next((each for each in able if each.is_measured), able[0])
     asked = " ".join(filter(None, (runtime, precision, "" if threads is None else f"{threads} thread(s)")))
     have = "; ".join(str(each.target) for each in profile.targets)
-    raise TargetMismatchError(f"{profile.name} has no latencies for {asked}, only for: {have}. To get more: {profile.improve}")
+    advised = measurable.command(profile, runtime, precision, threads)
+    more = f"To get them: {advised}" if advised else "No command here measures them"
+    raise TargetMismatchError(f"{profile.name} has no latencies for {asked}, only for: {have}. {more}")

@@ -36,15 +36,10 @@ that is wide, and not one that ends below zero."""
 
 
 def calibrate(networks: Sequence[NetworkTiming], confidence: float = CONFIDENCE) -> Calibration:
-    """The terms that fit the networks which are not held out, and the interval that their leave-one-out ratios give.
-
-    With too few networks for `confidence` their extreme ratios are the bounds: those of n hold a further one with
-    confidence (n - 1) / (n + 1), which is what is stated then.
+    """The terms that fit the networks which are not held out, and the interval that their leave-one-out ratios give (`factors_of`).
 
     Raises:
         MeasurementError: fewer than four networks.
-
-    Source: jackknife prediction (Barber et al. 2021), on ratios of truth to prediction.
     """
     used = [network for network in networks if not network.held_out]
     if len(used) < MIN_NETWORKS:
@@ -53,10 +48,22 @@ def calibrate(networks: Sequence[NetworkTiming], confidence: float = CONFIDENCE)
     cached_mb = _cached_mb(used)
     ratios = measured / _left_out(used, cached_mb)
     factor, join_ms, cold_ms_per_mb = terms(used, cached_mb)
-    enough = len(used) >= 1 / (1 - confidence) - 1
-    low, high = conformal_factors(ratios, confidence) if enough else (min(1.0, float(ratios.min())), max(1.0, float(ratios.max())))
-    stated = confidence if enough else (len(used) - 1) / (len(used) + 1)
+    low, high, stated = factors_of(ratios, confidence)
     return Calibration(factor, join_ms, cold_ms_per_mb, cached_mb if cold_ms_per_mb else 0.0, low, high, stated)
+
+
+def factors_of(ratios: Floats, confidence: float) -> tuple[float, float, float]:
+    """Factors on a prediction between which the truth lies, and with which confidence; `ratios` are truth over left-out prediction.
+
+    With too few networks for `confidence` their extreme ratios are the bounds: those of n hold a further one with
+    confidence (n - 1) / (n + 1), which is what is stated then.
+
+    Source: jackknife prediction (Barber et al. 2021), on ratios of truth to prediction.
+    """
+    n = len(ratios)
+    if n >= 1 / (1 - confidence) - 1:
+        return *conformal_factors(ratios, confidence), confidence
+    return min(1.0, float(ratios.min())), max(1.0, float(ratios.max())), (n - 1) / (n + 1)
 
 
 def predicted_ms(networks: Sequence[NetworkTiming], calibration: Calibration) -> Floats:

@@ -2,7 +2,7 @@
 
 An activation is any group of elementwise nodes that leads from one tensor to one tensor: it is run on numbers from -8 to 8
 and compared with the known functions, so that every way of writing h-swish is h-swish. A chain of reshapes and transpositions
-is applied to the numbers 0, 1, 2...: it is nothing, a channel shuffle, or a copy, whatever axes it went through.
+is followed to where it leads (`moves`): it is nothing, a channel shuffle, or a copy, whatever axes it went through.
 """
 
 import heapq
@@ -13,6 +13,7 @@ from functools import cache
 
 import numpy as np
 
+from latency_models import moves
 from latency_models.plain_graph import VIEWS, Array, Graph, Node, Shape, compute
 
 UNARY = (
@@ -26,6 +27,9 @@ BINARY = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "Sum")
 
 ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Min", "Max", "Sum", "Clip", "Relu")
 """Of those, and of the functions of one number, what activations are written with that a file does not name."""
+
+DEEPEST = 12
+"""Nodes one after the other that an activation is looked for in: the longest way of writing one, gelu by a tanh, has ten."""
 
 SAMPLES = np.linspace(-8, 8, 161, dtype=np.float32)
 """Where activations are compared."""
@@ -87,44 +91,13 @@ def _moves(graph: Graph) -> None:
             chain.append(next_[0])
         taken.update(map(id, chain))
         at_edge = node.inputs[0] in graph.inputs or chain[-1].outputs[0] in graph.outputs
-        kind = _move(chain)
+        kind = moves.kind_of(chain)
         if not kind or (at_edge and kind == "Layout"):
             renamed[chain[-1].outputs[0]] = node.inputs[0]
         else:
             name = next(each.name for each in chain if each.type == "Transpose")
             nodes.append(replace(node, type=kind, name=name, outputs=chain[-1].outputs, out_shapes=chain[-1].out_shapes))
     graph.update(nodes, renamed)
-
-
-def _move(chain: Sequence[Node]) -> str:
-    """What the chain does: nothing (""), "Shuffle" whole channels, change the "Layout" of an image, or "Copy" in some other way."""
-    shape = chain[0].in_shapes[0]
-    assert shape is not None
-    if all(node.type != "Transpose" for node in chain):
-        return ""
-    numbers = np.arange(math.prod(shape)).reshape(shape)
-    for node in chain:
-        if node.type == "Transpose":
-            numbers = numbers.transpose(node.attributes.get("perm") or tuple(reversed(range(numbers.ndim))))
-        else:
-            numbers = numbers.reshape(node.out_shapes[0])
-    flat = np.ascontiguousarray(numbers).ravel()
-    if np.array_equal(flat, np.arange(flat.size)):
-        return ""
-    if len(shape) == 4 and _keeps_pixels(flat, shape, chain[0].channels_last):
-        return "Shuffle"
-    rows = flat.size // int(flat[1])
-    turned = flat.size % int(flat[1]) == 0 and np.array_equal(flat, np.arange(flat.size).reshape(rows, -1).T.ravel())
-    return "Layout" if turned else "Copy"
-
-
-def _keeps_pixels(flat: Array, shape: Shape, channels_last: bool) -> bool:
-    """Whether `flat`, where each number of an image of `shape` went, moves whole channels and no pixel within them."""
-    if channels_last:
-        pixels = flat.reshape(-1, shape[3])
-        return np.array_equal(pixels - pixels[0], np.arange(len(pixels))[:, None] * shape[3] + 0 * pixels)
-    planes = flat.reshape(-1, shape[2] * shape[3])
-    return np.array_equal(planes - planes[:, :1], np.arange(planes.shape[1]) + 0 * planes)
 
 
 ORDERED = (
@@ -241,9 +214,13 @@ def _activations(graph: Graph) -> None:
 
 
 def _group(graph: Graph, root: str, users: Mapping[str, list[Node]], order: Mapping[str, int]) -> list[tuple[Node, Array]]:
-    """All elementwise nodes that depend on `root` and constant scalars alone, in order, with their outputs at `SAMPLES`."""
+    """Elementwise nodes that depend on `root` and constant scalars alone, in order, with their outputs at `SAMPLES`.
+
+    They are at most `DEEPEST` nodes away, so that the work grows with the graph and not with its square.
+    """
     found: list[tuple[Node, Array]] = []
     known: dict[str, Array] = {root: SAMPLES}
+    depth = {root: 0}
     waiting = [order[node.outputs[0]] for node in users.get(root, [])]
     heapq.heapify(waiting)
     while waiting:
@@ -259,7 +236,10 @@ def _group(graph: Graph, root: str, users: Mapping[str, list[Node]], order: Mapp
         if numbers is None:
             continue
         known[node.outputs[0]] = numbers
+        depth[node.outputs[0]] = 1 + max(depth.get(name, 0) for name in node.inputs)
         found.append((node, numbers))
+        if depth[node.outputs[0]] == DEEPEST:
+            continue
         for user in users.get(node.outputs[0], []):
             heapq.heappush(waiting, order[user.outputs[0]])
     return found
@@ -308,12 +288,12 @@ def _seen_outside(members: Sequence[Node], last: Node, users: Mapping[str, list[
 
 
 @cache
-def _known() -> dict[str, Array]:
-    """Activations at `SAMPLES`, by name; "" changes nothing."""
+def _known() -> tuple[tuple[str, ...], Array]:
+    """Names of activations, and (names, samples) what they make of `SAMPLES`; "" changes nothing."""
     x = SAMPLES.astype(float)
     sigmoid = 1 / (1 + np.exp(-x))
     erf = np.array([math.erf(each / math.sqrt(2)) for each in x])
-    return {
+    found = {
         "": x,
         "relu": np.maximum(x, 0),
         "relu6": np.clip(x, 0, 6),
@@ -328,13 +308,15 @@ def _known() -> dict[str, Array]:
         "softplus": np.log1p(np.exp(x)),
         "softsign": x / (1 + np.abs(x)),
     }
+    return tuple(found), np.stack(list(found.values()))
 
 
 def recognise(numbers: Array) -> str | None:
     """Name of the activation that maps `SAMPLES` to `numbers`, "" if it changes nothing, None if it is none that is known."""
-    for name, expected in _known().items():
-        if np.allclose(numbers, expected, rtol=1e-3, atol=2e-3):
-            return name.partition(" ")[0]
+    names, expected = _known()
+    same = np.all(np.abs(numbers - expected) <= 2e-3 + 1e-3 * np.abs(expected), axis=1)
+    if same.any():
+        return names[int(same.argmax())].partition(" ")[0]
     below, zero, above = numbers[0], numbers[SAMPLES.size // 2], numbers[-1]
     if above - below > 1e-3 and np.allclose(numbers, np.clip(SAMPLES, below, above), atol=1e-4):
         return "clip"

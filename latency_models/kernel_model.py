@@ -120,6 +120,10 @@ class KernelModel:
             self._blocks[spec] = _sum(self.operator(operator) for operator in operators(spec))
         return self._blocks[spec]
 
+    def by_operator(self) -> "KernelModel":
+        """Itself: its blocks are sums of operators."""
+        return self
+
     def operator(self, operator: Operator) -> BlockPrice:
         """Price of one operator: the sum of its kernels."""
         if operator not in self._operators:
@@ -129,7 +133,7 @@ class KernelModel:
     def kernel(self, kernel: Operator) -> BlockPrice:
         """Price of one launch; `covered_ms` is all of it or nothing."""
         ms = sum(self.coefficients[name] * amount for name, amount in self.form.work(kernel).items())
-        known = any(cover.holds(kernel) for cover in self.covers)
+        known = kernel.dilation == 1 and any(cover.holds(kernel) for cover in self.covers)
         low = self.factors.low if known else self.factors.extrapolated_low
         high = self.factors.high if known else self.factors.extrapolated_high
         return BlockPrice(Interval(ms, ms * low, ms * high), ms if known else 0.0)

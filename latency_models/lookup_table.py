@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hardware_profiles import THIS_MACHINE, table_file
-from hardware_profiles.table_file import Calibration, Head, Table, Timing
-from latency_models import fitting, kernel_forms
+from hardware_profiles.table_file import Calibration, Head, NetworkTiming, Table, Timing
+from latency_models import fitting, kernel_forms, operator_prices
 from latency_models.calibration import calibrate
 from latency_models.fitting import Row
 from latency_models.kernel_model import Cover, Factors, KernelModel
+from latency_models.operator_prices import OperatorPrices
 from nas.core.device import DeviceProfile, RuntimeTarget, TargetProfile
 from nas.core.errors import DeviceError, StaleTableError, TargetMismatchError
 from nas.core.latency import BlockPrice, Interval, Spill
@@ -27,14 +28,11 @@ _EXACT = Factors(1.0, 1.0, 1.0, 1.0)
 _BETWEEN = Factors(0.8, 1.25, 0.8, 1.25)
 """What the bounds of a block between measured ones are multiplied with: an assumption, not a measurement."""
 
-_UNLIKE = Factors(0.5, 2.0, 0.5, 2.0)
-"""What the bounds of an operator are multiplied with that is far larger than any like it in the table: an assumption too."""
-
-FAR_LARGER = 4
-"""In multiply-accumulates, than the largest operator of the same kind and kernel."""
-
 FORMS = ("mobile_cpu", "xnnpack", "onnxruntime_cpu")
 """Kernel forms that are fitted to the rows, of which that with the least error on left-out ones is taken: tables are of processors."""
+
+INT8_FORMS = ("onnxruntime_int8",)
+"""Those that are tried beside them where a table is of int8."""
 
 FOLDS = 5
 """Parts of the table that are left out in turn, to know how wrong the kernel model is."""
@@ -42,7 +40,10 @@ FOLDS = 5
 
 @dataclass(frozen=True, slots=True)
 class LookupTable:
-    """Prices of `target`: measured blocks as they are, others from what lies around them. `power_w` where it was measured."""
+    """Prices of `target`: measured blocks as they are, others from what lies around them. `power_w` where it was measured.
+
+    `networks` are the whole ones that were timed beside the blocks: single operators are priced by them too.
+    """
 
     target: RuntimeTarget
     origin: str
@@ -50,16 +51,14 @@ class LookupTable:
     rows: dict[BlockSpec, Timing]
     improve: str
     power_w: float | None = None
+    networks: tuple[NetworkTiming, ...] = ()
     _families: dict[BlockSpec, list[BlockSpec]] = field(default_factory=dict, compare=False, repr=False)
     _prices: dict[BlockSpec, BlockPrice] = field(default_factory=dict, compare=False, repr=False)
-    _largest: dict[tuple[str, int], int] = field(default_factory=dict, compare=False, repr=False)
     _fitted: list[KernelModel] = field(default_factory=list, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for spec in sorted(self.rows, key=lambda row: row.hidden_channels):
             self._families.setdefault(_family(spec), []).append(spec)
-            for each in operators(spec):
-                self._largest[each.kind, each.kernel] = max(each.macs, self._largest.get((each.kind, each.kernel), 0))
 
     @property
     def confidence(self) -> float:
@@ -86,22 +85,13 @@ class LookupTable:
             self._prices[spec] = self._block(spec)
         return self._prices[spec]
 
-    def operator(self, operator: Operator) -> BlockPrice:
-        """Price of one operator, from the kernel model that fits the table's rows.
-
-        It is covered where the table has operators of its kind and kernel that come near it in size: without probes a table knows
-        convolutions of 3x3 from the first layers of networks alone. Elsewhere the bounds are wider still.
+    def by_operator(self) -> OperatorPrices:
+        """Prices of single operators, from the kernel model that fits the rows and the whole networks that correct it.
 
         Raises:
-            DeviceError: as `block`.
+            DeviceError: as `kernel_model`.
         """
-        kernel_model = self.kernel_model()
-        widened, largest = kernel_model.factors, self._largest.get((operator.kind, operator.kernel))
-        near = largest is not None and operator.macs <= FAR_LARGER * largest
-        if not near:
-            widened = replace(widened, low=_UNLIKE.low * widened.low, high=_UNLIKE.high * widened.high)
-        found = self._price(kernel_model.operator(operator).interval.ms, (operator,), widened)
-        return replace(found, covered_ms=found.interval.ms) if near else found
+        return operator_prices.fitted(self.kernel_model(), self.calibration, self.rows, self.networks)
 
     def kernel_model(self) -> KernelModel:
         """The kernel model that fits the rows, with the interval that left-out rows gave it.
@@ -114,8 +104,9 @@ class LookupTable:
                 few = f"the latency table of {self.target} has {len(self.rows)} rows, too few to price anything else"
                 raise DeviceError(f"{few}; run: {self.improve}")
             rows = [Row(str(i), str(i % FOLDS), operators(spec), timing.p10_ms) for i, (spec, timing) in enumerate(self.rows.items())]
-            fits = {name: fitting.fit(kernel_forms.load(name), rows, confidence=self.confidence) for name in FORMS}
-            best = min(FORMS, key=lambda name: fits[name].mape_percent)
+            forms = (*FORMS, *(INT8_FORMS if self.target.precision == "int8" else ()))
+            fits = {name: fitting.fit(kernel_forms.load(name), rows, confidence=self.confidence) for name in forms}
+            best = min(forms, key=lambda name: fits[name].mape_percent)
             form, found = kernel_forms.load(best), fits[best]
             factors = Factors(found.low_factor, found.high_factor, found.low_factor, found.high_factor)
             coefficients = {name: value for name, value in found.coefficients.items() if name != fitting.OVERHEAD}
@@ -173,13 +164,13 @@ def from_profile(profile: DeviceProfile, target: TargetProfile, space: str, conf
         TargetMismatchError: the table was measured on another machine or with another runtime, precision or threads.
     """
     path = table_file.path_of(Path(profile.path), target.target)
-    improve = target.improve or profile.improve
+    improve = profile.improve_of(target.target)
     if not path.exists():
         raise DeviceError(f"{target.target} is not measured yet; run: {improve}")
     table = table_file.read(path)
     check(table, target.target, path, improve)
     calibration = table.head.calibration_of(space) if confidence is None else _calibrated(table.head, space, confidence, path)
-    return LookupTable(target.target, target.origin, calibration, table.rows, improve, table.head.power_w)
+    return LookupTable(target.target, target.origin, calibration, table.rows, improve, table.head.power_w, table.head.networks)
 
 
 def _calibrated(head: Head, space: str, confidence: float, path: Path) -> Calibration:

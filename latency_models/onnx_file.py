@@ -6,8 +6,6 @@ are known is computed (by the reference implementation of onnx), another gets th
 are never read, only their shapes.
 """
 
-import heapq
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from math import prod
@@ -16,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from latency_models import input_shapes, onnx_validity
+from latency_models.onnx_validity import first_line
 from latency_models.plain_graph import VIEWS, Array, Graph, Node, Shape, Value, compute
 from nas.core.errors import ModelFileError
 
@@ -58,7 +58,7 @@ def load(path: Path, input_size: int | None = None) -> Graph:
     """The graph of `path` for a batch of 1; unknown rows and columns of the image are `input_size` pixels.
 
     Raises:
-        ModelFileError: not an ONNX file, damaged, made for another batch, or the image's size is open; the message says what to do.
+        ModelFileError: not an ONNX file, damaged or not valid, of another batch, or a size is open; the message says what to do.
     """
     return from_model(parse(path), path, input_size)
 
@@ -76,9 +76,13 @@ def parse(path: Path) -> "ModelProto":
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # the decoder's own classes, of a package that is not ours to import
-        raise ModelFileError(f"{path} is not an ONNX file, or it is cut off: {_first_line(error)}") from error
-    if not model.graph.node or not model.opset_import:
-        raise ModelFileError(f"{path} is not an ONNX file: it holds no graph")
+        raise ModelFileError(f"{path} is not an ONNX file, or it is cut off: {first_line(error)}") from error
+    if not model.ByteSize():
+        raise ModelFileError(f"{path} is not an ONNX file: it is empty, of 0 bytes; export or copy the model again")
+    if not model.opset_import:
+        raise ModelFileError(f"{path} is not an ONNX file: it does not say of which opset it is")
+    if not model.graph.node:
+        raise ModelFileError(f"{path} holds a graph without nodes: there is nothing to price; export the whole model")
     return model
 
 
@@ -86,15 +90,16 @@ def from_model(model: "ModelProto", path: Path, input_size: int | None = None) -
     """As `load`, from a model in memory; `path` is named in messages, and weights in other files lie beside it."""
     import onnx.inliner
 
+    onnx_validity.require(model, path)
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     walk = _Walk(path, {"" if each.domain == "ai.onnx" else each.domain: each.version for each in model.opset_import})
     for tensor in model.graph.initializer:
         walk.constant(tensor)
     inputs = [value for value in model.graph.input if value.name not in walk.values]
-    for value in inputs:
-        kind = value.type.tensor_type
-        walk.values[value.name] = Value(_input_shape(value, path, input_size), kind.elem_type)
+    shapes = input_shapes.of(inputs, model.graph.node, path, input_size)
+    for value, shape in zip(inputs, shapes, strict=True):
+        walk.values[value.name] = Value(shape, value.type.tensor_type.elem_type)
     walk.graph(model.graph)
     outputs = tuple(walk.name(value.name) for value in model.graph.output)
     graph = Graph(walk.nodes, walk.values, tuple(value.name for value in inputs), outputs, walk.opsets, _precision(model))
@@ -110,39 +115,6 @@ def _precision(model: "ModelProto") -> str:
     halves = sum(tensor.data_type == TensorProto.FLOAT16 for tensor in model.graph.initializer)
     floats = sum(tensor.data_type == TensorProto.FLOAT for tensor in model.graph.initializer)
     return "fp16" if halves > floats else "fp32"
-
-
-def _input_shape(value: Any, path: Path, input_size: int | None) -> Shape:
-    """Shape of a graph input with the open sizes filled in.
-
-    Raises:
-        ModelFileError: the batch is fixed to more than 1, or a size is open that nobody gave.
-    """
-    dims = [(dim.dim_value, dim.dim_param) for dim in value.type.tensor_type.shape.dim]
-    shown = "x".join(str(size) if size > 0 else (param or "?") for size, param in dims)
-    if not value.type.tensor_type.HasField("shape"):
-        raise ModelFileError(f"{path}: the shape of input {value.name!r} is not stated; export the model with a fixed input shape")
-    sizes = [size for size, _ in dims]
-    if sizes and sizes[0] > 1 and len(sizes) > 1:
-        raise ModelFileError(
-            f"{path} is fixed to a batch of {sizes[0]} (input {value.name!r}, {shown}) and latencies hold for one image: "
-            "export it again with a batch of 1 or an open (dynamic) batch"
-        )
-    if sizes:
-        sizes[0] = max(1, sizes[0])
-    last = len(sizes) == 4 and 0 < sizes[3] <= 4 and not any(0 < each <= 4 for each in sizes[1:3])
-    space = {1, 2} if last else set(range(2, len(sizes)))
-    if input_size is not None and len(sizes) == 4:
-        fixed = {sizes[axis] for axis in space if sizes[axis] > 0} - {input_size}
-        if fixed:
-            raise ModelFileError(f"{path} is fixed to images of {max(fixed)} px ({shown}): it has no price at {input_size} px")
-        sizes = [input_size if axis in space and size <= 0 else size for axis, size in enumerate(sizes)]
-    if min(sizes, default=1) <= 0:
-        raise ModelFileError(
-            f"{path} does not say how large its input {value.name!r} is ({shown}): pass --input-size 224 (pixels) "
-            "or export the model with a fixed shape"
-        )
-    return tuple(sizes)
 
 
 @dataclass(slots=True)
@@ -169,7 +141,11 @@ class _Walk:
         if tensor.data_location == TensorProto.EXTERNAL:
             self.outside[name or tensor.name] = tensor
         elif prod(tensor.dims) <= SMALL:
-            array = numpy_helper.to_array(tensor)
+            try:
+                array = numpy_helper.to_array(tensor)
+            except (ValueError, TypeError) as error:
+                shown = "x".join(map(str, tensor.dims))
+                raise ModelFileError(f"{self.path} is damaged: constant {name or tensor.name!r} is not {shown}: {error}") from error
         self.values[name or tensor.name] = Value(tuple(tensor.dims), tensor.data_type, True, array)
 
     def read_outside(self, name: str) -> None:
@@ -196,29 +172,8 @@ class _Walk:
         for tensor in graph.initializer:
             if tensor.name not in self.values:
                 self.constant(tensor)
-        for node in self.in_order(graph.node):
+        for node in onnx_validity.in_order(graph.node, self.path):
             self.node(node)
-
-    def in_order(self, nodes: "Sequence[NodeProto]") -> "list[NodeProto]":
-        """`nodes` as they stand, except that none comes before what it reads: some converters append at the end."""
-        maker = {name: index for index, node in enumerate(nodes) for name in node.output if name}
-        missing = [{maker[name] for name in node.input if name in maker} for node in nodes]
-        readers: dict[int, list[int]] = {}
-        for index, needed in enumerate(missing):
-            for before in needed:
-                readers.setdefault(before, []).append(index)
-        ready = [index for index, needed in enumerate(missing) if not needed]
-        ordered: list[NodeProto] = []
-        while ready:
-            index = heapq.heappop(ready)
-            ordered.append(nodes[index])
-            for reader in readers.get(index, []):
-                missing[reader].discard(index)
-                if not missing[reader]:
-                    heapq.heappush(ready, reader)
-        if len(ordered) < len(nodes):
-            raise ModelFileError(f"{self.path} is damaged: its nodes wait for each other in a circle")
-        return ordered
 
     def node(self, proto: "NodeProto") -> None:
         """Computes, drops or keeps one node."""
@@ -292,7 +247,9 @@ class _Walk:
             in_shapes = tuple(self.values[name].shape if name in self.values else None for name in plain.input)
             names = tuple(plain.input), tuple(node.output)
             out_shapes = tuple(shape for shape, _ in shapes)
-            self.nodes.append(Node(plain.op_type, node.name or node.output[0], *names, attributes, in_shapes, out_shapes))
+            found = Node(plain.op_type, node.name or node.output[0], *names, attributes, in_shapes, out_shapes)
+            onnx_validity.require_node(found, self.path)
+            self.nodes.append(found)
 
     def _infer(self, node: "NodeProto") -> list[tuple[Shape | None, int]]:
         """Shape and element type of each output, as far as the schema can say."""
@@ -318,7 +275,7 @@ class _Walk:
 
     def _compute(self, node: "NodeProto", shape: Shape | None) -> list[Any] | None:
         """Outputs of a node whose inputs are all constant, or None where their numbers are not known."""
-        first = self.values[node.input[0]].array
+        first = self.values[node.input[0]].array if node.input and node.input[0] else None
         if node.op_type in VIEWS and first is not None and shape is not None:
             return [first.reshape(shape)]
         arrays = {name: array for name in node.input if name and (array := self.values[name].array) is not None}
@@ -370,7 +327,3 @@ def _plain(node: "NodeProto") -> "NodeProto":
     del plain.attribute[:]
     plain.attribute.extend(each for each in node.attribute if each.name not in ADDED)
     return plain
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from latency_models import fusion, onnx_file
+from latency_models import fusion, onnx_file, unpriced
 from latency_models.fusion import size
 from latency_models.plain_graph import Graph, Node, Shape
+from latency_models.unpriced import Unpriced
 from nas.core.operators import CONVOLUTIONS, ELEMENTWISE, Operator, elementwise
 
 FUSES_ACTIVATION = (*CONVOLUTIONS, "linear", "add", "multiply", "se_scale", "normalise")
@@ -38,13 +39,13 @@ KINDS = {
 class OnnxNetwork:
     """What a file executes: fused `operators` in order, and the `names` of the nodes that each begins with.
 
-    `unknown` are the nodes without a price ("Type name"); `inputs` are the names and shapes that were assumed, and
+    `unpriced` are the nodes without a price; `inputs` are the names and shapes that were assumed, and
     `precision` is that of the file's own numbers: fp32, fp16 or int8.
     """
 
     operators: tuple[Operator, ...]
     names: tuple[str, ...]
-    unknown: tuple[str, ...]
+    unpriced: tuple[Unpriced, ...]
     inputs: tuple[tuple[str, Shape], ...]
     precision: str
 
@@ -52,6 +53,26 @@ class OnnxNetwork:
     def macs(self) -> int:
         """Multiply-accumulates of all operators."""
         return sum(operator.macs for operator in self.operators)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The nodes without a price, as "Type name"."""
+        return tuple(one.name for one in self.unpriced)
+
+    @property
+    def priced_share(self) -> float:
+        """The share of the work that has a price, from 0 to 1."""
+        return unpriced.priced_share(self.macs, self._elements, len(self.operators), self.unpriced)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether what has no price is so little that a price has an upper bound."""
+        return unpriced.negligible(self.macs, self._elements, self.unpriced)
+
+    @property
+    def _elements(self) -> int:
+        """Numbers that all operators read and write."""
+        return sum(operator.in_elements + operator.out_elements + operator.weights for operator in self.operators)
 
     @property
     def weights(self) -> int:
@@ -63,7 +84,7 @@ def read(path: Path, input_size: int | None = None) -> OnnxNetwork:
     """The operators of the ONNX file, for one image; `input_size` fills in rows and columns that the file leaves open.
 
     Raises:
-        ModelFileError: not an ONNX file, damaged, of another batch, or the image's size is open; the message says what to do.
+        ModelFileError: not an ONNX file, damaged or not valid, of another batch, or the image's size is open; the message says what to do.
     """
     return network(onnx_file.load(path, input_size))
 
@@ -75,7 +96,7 @@ def network(graph: Graph) -> OnnxNetwork:
     for name in graph.outputs:
         users[name] = users.get(name, 0) + 1
     found: list[tuple[str, Operator]] = []
-    unknown: list[str] = []
+    unknown: list[Unpriced] = []
     made: dict[str, int] = {}
     slices: dict[str, int] = {}
     for node in graph.nodes:
@@ -86,7 +107,7 @@ def network(graph: Graph) -> OnnxNetwork:
             continue
         operators = _operators(node, graph)
         if operators is None:
-            unknown.append(f"{node.type} {node.name}")
+            unknown.append(unpriced.of(node))
             continue
         if node.type in ("Slice", "Gather") and operators[0].kind == "split":
             first = slices.setdefault(node.inputs[0], len(found))
@@ -183,7 +204,7 @@ def _convolution(node: Node, shapes: Sequence[Shape], outputs: Sequence[Shape], 
     else:
         kind = "depthwise" if groups == in_channels == out_channels else "grouped"
     found = Operator(kind, in_channels, out_channels, rows, _stride(node), *_sides(shapes[0]), groups=groups if kind == "grouped" else 1)
-    found = replace(found, kernel_width=0 if columns == rows else columns)
+    found = replace(found, kernel_width=0 if columns == rows else columns, dilation=_dilation(node) if found.taps > 1 else 1)
     found = _sized(found, _sides(outputs[0]))
     activation = node.attributes.get("activation", b"").decode().lower()
     six = activation == "clip" and list(node.attributes.get("activation_params", ())) == [0, 6]
@@ -197,6 +218,10 @@ def _sides(shape: Shape) -> tuple[int, int]:
 
 def _stride(node: Node) -> int:
     return max(node.attributes.get("strides") or [1])
+
+
+def _dilation(node: Node) -> int:
+    return max(node.attributes.get("dilations") or [1])
 
 
 def _sized(operator: Operator, out: tuple[int, int]) -> Operator:
@@ -213,6 +238,7 @@ def _window(node: Node, shapes: Sequence[Shape], outputs: Sequence[Shape], graph
     if out == (1, 1) and rows >= inside[0] and columns >= inside[1]:
         return Operator("pool", channels, channels, 1, 1, *inside)
     found = Operator("window_pool", channels, channels, rows, _stride(node), *inside, kernel_width=0 if columns == rows else columns)
+    found = replace(found, dilation=_dilation(node))
     return _sized(found, out)
 
 

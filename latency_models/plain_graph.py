@@ -74,10 +74,14 @@ class Graph:
 
     def update(self, nodes: Iterable[Node], renamed: Mapping[str, str]) -> None:
         """Sets `nodes`, in which every tensor of `renamed` is called by its new name."""
+        known = dict(renamed)
 
         def new(name: str) -> str:
-            while name in renamed:
-                name = renamed[name]
+            passed = []
+            while name in known:
+                passed.append(name)
+                name = known[name]
+            known.update(dict.fromkeys(passed, name))  # so that a long chain of names is followed once
             return name
 
         self.nodes = [replace(node, inputs=tuple(map(new, node.inputs))) for node in nodes]

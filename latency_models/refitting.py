@@ -25,7 +25,6 @@ from latency_models.pricing import Prices, PriceTable
 from nas.core.device import DeviceProfile, RuntimeTarget
 from nas.core.latency import BlockPrice, Interval, LatencyModel, Spill, estimate
 from nas.core.network import BlockSpec, NetworkSpec
-from nas.core.operators import Operator
 from search_spaces import blocks
 
 Floats = NDArray[np.float64]
@@ -188,10 +187,6 @@ class Corrected:
     def block(self, spec: BlockSpec) -> BlockPrice:
         """Price of one block."""
         return self._of(self.model.block(spec))
-
-    def operator(self, operator: Operator) -> BlockPrice:
-        """Price of one operator."""
-        return self._of(self.model.operator(operator))
 
     def _of(self, price: BlockPrice) -> BlockPrice:
         return BlockPrice(_scaled(price.interval, self.factor, self.width), self.factor * price.covered_ms, price.weights_mb)

@@ -28,7 +28,8 @@ def target(
 ) -> dict[str, Any]:
     """One `[[targets]]` table; `provenance` has source, when (a date) and command; numbers are rounded to what is committed.
 
-    `of` says what the error is of, `left_out` has the fields of `nas.core.device.LeftOut`. `levels` are
+    `of` says what the error is of, `left_out` has the fields of `nas.core.device.LeftOut`, `improve` is the command that
+    betters this target, "" where the device's own does. `levels` are
     the interval's at other confidences, if it was not made of the fit's own rows.
     """
     return {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import nas.measuring.files as model_files
 from hardware_profiles import THIS_MACHINE, table_file
+from hardware_profiles.measurable import PRECISIONS, runtime_of
 from latency_models import timing_web
 from latency_models.hosts import Host, Report, Request, connect
 from latency_models.lookup_table import LookupTable
@@ -65,7 +66,7 @@ class Bench:
         Raises:
             MeasurementError: as `Host.stream`.
         """
-        runtime = model_files.runtime_of(self.target)
+        runtime = runtime_of(self.target.runtime)
         request = Request(runtime, self.provider, max(1, self.target.threads), WIDTH, SECONDS)
         return timing_web.stream(models, request) if runtime == "onnxruntime-web" else self.host.stream(models, request)
 
@@ -124,9 +125,9 @@ def probe(problem: Problem, host: Host, place: str) -> Bench:
     """
     priced = problem.model.target
     runtime, provider = _runtime(priced)
-    if runtime not in model_files.PRECISIONS:
+    if runtime not in PRECISIONS:
         raise MeasurementError(
-            f"candidates are priced for {priced}, which this program cannot time (it times {', '.join(model_files.PRECISIONS)}): "
+            f"candidates are priced for {priced}, which this program cannot time (it times {', '.join(PRECISIONS)}): "
             f"search for another --runtime, or leave out --target"
         )
     given = problem.settings.device, place, runtime, provider
@@ -147,7 +148,7 @@ def _runtime(target: RuntimeTarget) -> tuple[str, str]:
     """The runtime and the execution provider that time for `target`."""
     if target.runtime in RUNTIMES:
         return RUNTIMES[target.runtime]
-    if target.runtime in model_files.PRECISIONS:
+    if target.runtime in PRECISIONS:
         return target.runtime, "cpu"
     runtime, _, provider = target.runtime.partition("-")
     return runtime, provider or "cpu"

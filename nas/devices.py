@@ -16,7 +16,7 @@ from nas.cli import output, run
 if TYPE_CHECKING:
     from hardware_profiles.table_file import Fit, Table
     from nas.core.device import DeviceProfile, TargetProfile
-    from nas.core.latency import BlockPrice, LatencyModel
+    from nas.core.latency import BlockPrice, DeviceModel
 
 app = typer.Typer(add_completion=False)
 
@@ -109,7 +109,7 @@ def _target_facts(profile: "DeviceProfile", each: "TargetProfile") -> dict[str, 
         "checked": each.checked or None,
         "age_days": (date.today() - date.fromisoformat(made.when[:10])).days if made else None,
         "command": made.command if made else None,
-        "improve": each.improve or profile.improve,
+        "improve": profile.improve_of(each.target),
         "power_w": each.power_w,
         "table": str(table) if table.exists() else None,
         "machine": None,
@@ -122,7 +122,7 @@ def _target_facts(profile: "DeviceProfile", each: "TargetProfile") -> dict[str, 
     try:
         if table.exists():
             facts |= _table_facts(table_file.read(table), facts["improve"])
-        model: LatencyModel = plugins.load("latency_models", each.model, "latency model")(profile, each, "")
+        model: DeviceModel = plugins.load("latency_models", each.model, "latency model")(profile, each, "")
         if bounds := _interval(model):
             low, high = bounds
             facts |= {"interval_low_percent": low, "interval_high_percent": high, "confidence": round(model.confidence, 3)}
@@ -168,13 +168,14 @@ def _fit_facts(fit: "Fit", improve: str) -> dict[str, Any]:
     }
 
 
-def _interval(model: "LatencyModel") -> tuple[float, float] | None:
+def _interval(model: "DeviceModel") -> tuple[float, float] | None:
     """Bounds of what the model knows best, in percent around its price; None if it knows nothing of our spaces.
 
     Of the blocks of the smallest and largest network of every space that are covered as a whole, the narrowest; where there
     are none, of the operators of these blocks.
     """
     import search_spaces
+    from nas.core.errors import DeviceError
     from search_spaces.blocks import operators
 
     spaces = [search_spaces.load(name) for name in search_spaces.names()]
@@ -182,7 +183,8 @@ def _interval(model: "LatencyModel") -> tuple[float, float] | None:
     blocks = dict.fromkeys(block for network in networks for block in network.blocks)
     known = _covered(model.block, blocks)
     if not known:
-        known = _covered(model.operator, dict.fromkeys(operator for block in blocks for operator in operators(block)))
+        with suppress(DeviceError):  # a table of too few rows
+            known = _covered(model.by_operator().operator, dict.fromkeys(operator for block in blocks for operator in operators(block)))
     if not known:
         return None
     low, high = min(known, key=lambda bounds: bounds[1] - bounds[0])

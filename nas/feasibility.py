@@ -107,7 +107,7 @@ class _Limit:
     least: str
     most: str
     option: str
-    say: Callable[[float], str]
+    say: Callable[..., str]
     units: tuple[str, str]
     unit: float = 1.0
 
@@ -127,8 +127,9 @@ def _latency(question: _Question) -> Iterator[str]:
     if quick_latency.total.high_ms > budget.latency_ms:
         raise InfeasibleBudgetError(
             f"budget {budget.say('latency')} is below the fastest network of {space.name} on {model.target.device}: "
-            f"{format_latency(quick_latency.total.high_ms)} at its upper bound ({format_latency(quick_latency.total.ms)} expected, "
-            f"{quick_latency.origin}; {space.describe(quick)}). Give --budget {_typed(quick_latency.total.high_ms, 'ms', 'us')} or more"
+            f"{format_latency(quick_latency.total.high_ms, exact=True)} at its upper bound "
+            f"({format_latency(quick_latency.total.ms)} expected, {quick_latency.origin}; {space.describe(quick)}). "
+            f"Give --budget {_typed(quick_latency.total.high_ms, 'ms', 'us')} or more"
         )
     _, slow_latency = slowest(space, model, question.in_channels, question.classes)
     if slow_latency.total.high_ms <= budget.latency_ms:
@@ -153,7 +154,7 @@ def _other(question: _Question, limit: _Limit) -> Iterator[str]:
     place = f"{space.name} {_place(question, limit.metric)}"
     if lowest > budget.limits[limit.metric]:
         raise InfeasibleBudgetError(
-            f"the limit of {budget.say(limit.metric)} is below the {limit.least} network of {place}: {limit.say(lowest)} "
+            f"the limit of {budget.say(limit.metric)} is below the {limit.least} network of {place}: {limit.say(lowest, True)} "
             f"({space.describe(small)}). Give {limit.option} {_typed(lowest / limit.unit, *limit.units)} or more"
         )
     if highest <= budget.limits[limit.metric]:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from nas.study import SearchStudy
 
 
+DRAWS = 200
+"""Architectures at random within the budget, of which a search whose strategy is stuck takes one that is new."""
+
+
 class Searchable(Protocol):
     """What a study needs of a problem: `nas.problem.Problem` has it, and so has a search in a table."""
 
@@ -71,16 +75,17 @@ def open_study(
         StudyError: the study is damaged, or holds architectures of another space.
     """
     from nas import strategies
+    from nas.strategies.moves import feasible
     from nas.study import SearchStudy
 
-    settings = problem.settings
+    settings, landscape = problem.settings, landscape or problem.landscape()
     return SearchStudy(
         folder.path,
         problem.searched,
         problem.price,
         problem.macs,
         problem.budget,
-        strategies.load(settings.strategy, landscape or problem.landscape(), settings.seed),
+        strategies.load(settings.strategy, landscape, settings.seed),
         settings.trials if trials is None else trials,
         settings.seed,
         objectives=problem.objectives,
@@ -89,6 +94,7 @@ def open_study(
         known=known,
         first=first,
         live=live,
+        draw=lambda rng: feasible(landscape, DRAWS, rng),
         answers=answers,
     )
 

@@ -205,7 +205,7 @@ def conclude_again(path: Path) -> RunResult:
     if not folder.settings.exists():
         raise StudyError(f"{path} holds no run (settings.toml is missing): give the folder that `nas.search --out` wrote")
     settings = RunSettings.read(folder.settings)
-    if settings.space.startswith("tabular:"):
+    if settings.table:
         raise StudyError(f"{path} holds a search in a table, which has no models to report on: its answer is {path / 'front.json'}")
     input_format = folder.load(folder.input_format, InputFormat)
     problem = ask(settings).about(input_format.channels, len(input_format.classes))

@@ -1,6 +1,7 @@
 """What a device draws while it runs networks: a measured figure, or none. Energy is made from nothing else."""
 
 import hardware_profiles
+from hardware_profiles import measurable
 from nas.core.device import DeviceProfile, RuntimeTarget
 from nas.core.errors import DeviceError
 
@@ -19,9 +20,10 @@ def require(device: DeviceProfile, target: RuntimeTarget) -> float:
     watts = of(device, target)
     if watts is None:
         having = [one.name for one in hardware_profiles.load_all() if any(profile.power_w is not None for profile in one.targets)]
+        advised = measurable.command(device, target.runtime, target.precision, target.threads) or measurable.command(device)
         raise DeviceError(
             f"energy cannot be limited on {device.name}: no power was measured for {target}, and none is invented "
             f"(devices with measured power: {', '.join(having) or 'none yet'}). Leave out --max-energy, and energy in --objectives, "
-            f"or measure with `python -m nas.measure --device {device.name}` on a board whose power sensor Linux shows (INA3221 or RAPL)"
+            f"or measure with `{advised}` on a board whose power sensor Linux shows (INA3221 or RAPL)"
         )
     return watts

@@ -13,7 +13,7 @@ from nas.cli import output, run
 if TYPE_CHECKING:
     from latency_models.onnx_graph import OnnxNetwork
     from nas.core.device import DeviceProfile
-    from nas.core.latency import Interval, LatencyModel
+    from nas.core.latency import Interval, OperatorModel
     from nas.core.operators import Operator
 
 app = typer.Typer(add_completion=False)
@@ -45,9 +45,10 @@ class Line:
 class Price:
     """Latency of a file on a target: `total` is the `overhead`, with what weights beyond the cache cost, and the sum of `lines`.
 
-    `coverage`, from 0 to 1, is the share of the time that rests on measurements, times the share of the operators that
-    have a price at all. With operators in `network.unknown`, which count no time, `origin` is "estimated"; of a measured table it is
-    "calibrated", since what was measured are blocks, and a fit to them prices single operators.
+    `coverage`, from 0 to 1, is the share of the time that rests on measurements, times the share of the network's work that has a
+    price at all (multiply-accumulates, numbers moved or operators, the least). Operators in `network.unpriced` count no time: where
+    they are more than negligible, `total` is a lower bound, there is no upper one, and `origin` is "estimated". Otherwise it is
+    the model's own, or "estimated" where most of the price is extrapolated.
     """
 
     network: "OnnxNetwork"
@@ -56,6 +57,11 @@ class Price:
     lines: tuple[Line, ...]
     origin: str
     coverage: float
+
+    @property
+    def high_ms(self) -> float | None:
+        """The upper bound, None where work without a price leaves none."""
+        return self.total.high_ms if self.network.bounded else None
 
 
 @app.command(
@@ -78,15 +84,16 @@ def main(
     """Price an ONNX file: latency in milliseconds for one image, with an interval, and what each operator costs.
 
     Operators are fused as runtimes do and priced from what was measured on the device. Coverage is the share that rests on
-    measurements; the rest is extrapolated and widens the interval. Operators without a price are named, and make the
-    latency a lower bound. Nothing is run, and weights are not read. A known network is priced at 224 px unless --input-size
-    says otherwise, and up to 64 px without its first two halvings of the picture, as is usual on small images.
+    measurements; the rest is extrapolated and widens the interval. Operators without a price are named; where they are more
+    than a hundredth of the work the latency is a lower bound without an upper one (high_ms is null in the JSON). Nothing is run,
+    and weights are not read. A known network is priced at 224 px unless --input-size says otherwise, and up to 64 px without its
+    first two halvings of the picture, as is usual on small images.
     """
     import hardware_profiles
     import latency_models
 
     profile = hardware_profiles.load(device)
-    found = latency_models.load(profile, precision=precision, runtime=runtime, threads=threads)
+    found = latency_models.load(profile, precision=precision, runtime=runtime, threads=threads).by_operator()
 
     network = read(model, input_size)
     answer = price(network, found)
@@ -102,7 +109,7 @@ def read(model: Path, input_size: int | None) -> "OnnxNetwork":
     `input_size` is the image's rows and columns where the file leaves them open, or those of a known network.
 
     Raises:
-        ModelFileError: not an ONNX file, damaged, of another batch, or the image's size is open; the message says what to do.
+        ModelFileError: not an ONNX file, damaged or not valid, of another batch, or the image's size is open; the message says what to do.
         UnknownNameError: there is no known network of that name; the message names the nearest.
     """
     from latency_models import onnx_graph
@@ -119,12 +126,8 @@ def read(model: Path, input_size: int | None) -> "OnnxNetwork":
     return onnx_graph.OnnxNetwork(operators, names, (), (("images", shape),), "fp32")
 
 
-def price(network: "OnnxNetwork", model: "LatencyModel") -> Price:
-    """The price of `network`, operator by operator.
-
-    Raises:
-        DeviceError: the device's figures cannot price single operators; the message says what to do.
-    """
+def price(network: "OnnxNetwork", model: "OperatorModel") -> Price:
+    """The price of `network`, operator by operator."""
     from nas.core.latency import combine, origin_of
 
     prices = [model.operator(operator) for operator in network.operators]
@@ -134,39 +137,49 @@ def price(network: "OnnxNetwork", model: "LatencyModel") -> Price:
         for name, operator, one in zip(network.names, network.operators, prices, strict=True)
     )
     overhead = model.overhead + model.spill.of(sum(one.weights_mb for one in prices))
-    known = len(network.operators) / max(1, len(network.operators) + len(network.unknown))
-    coverage = known * found.coverage
-    origin = "estimated" if network.unknown else origin_of(model, coverage)
-    return Price(network, overhead, found.total, lines, "calibrated" if origin == "measured" else origin, coverage)
+    coverage = network.priced_share * found.coverage
+    origin = origin_of(model, coverage) if network.bounded else "estimated"
+    return Price(network, overhead, found.total, lines, origin, coverage)
 
 
-def notes(answer: Price, model: "LatencyModel", profile: "DeviceProfile") -> list[str]:
+def notes(answer: Price, model: "OperatorModel", profile: "DeviceProfile") -> list[str]:
     """What a reader should know of the price, a sentence each; the last says what would improve it."""
     found, network, target = [], answer.network, model.target
-    if network.unknown:
-        found.append(
-            f"this is a lower bound: {len(network.unknown)} operator(s) have no price and count no time: "
-            f"{', '.join(network.unknown[:SHOWN_UNKNOWN])}{' ...' if len(network.unknown) > SHOWN_UNKNOWN else ''}"
-        )
+    if network.unpriced:
+        largest = sorted(network.unpriced, key=lambda one: -(one.macs or 0))
+        named = f"{', '.join(map(str, largest[:SHOWN_UNKNOWN]))}{' ...' if len(largest) > SHOWN_UNKNOWN else ''}"
+        meaning = "a negligible part of the work" if network.bounded else "so this is a lower bound, and there is no upper one"
+        found.append(f"{len(largest)} operator(s) have no price and count no time, {meaning}: {named}")
     if network.precision not in ("fp32", target.precision):
-        found.append(
-            f"the file is {network.precision}, the price is of {target.precision}: pass --precision {network.precision} for its own"
-        )
+        found.append(f"the file is {network.precision}, the price is of {target.precision}{_own_precision(network.precision, profile)}")
+    if dilated := [line.name for line in answer.lines if line.operator.dilation > 1]:
+        named = f"{', '.join(dilated[:SHOWN_UNKNOWN])}{' ...' if len(dilated) > SHOWN_UNKNOWN else ''}"
+        found.append(f"{len(dilated)} operator(s) are dilated and priced as if they were not, with wider bounds: {named}")
     guessed = sorted({line.operator.kind for line in answer.lines if not line.covered})
     if guessed:
         share = sum(line.interval.ms for line in answer.lines if not line.covered) / answer.total.ms
         found.append(f"{share:.0%} of the latency is extrapolated from other operators: {', '.join(guessed)}")
-    return [*found, f"to improve it: {profile.improve}"]
+    return [*found, f"to improve it: {profile.improve_of(target)}"]
 
 
-def facts(answer: Price, model: "LatencyModel", profile: "DeviceProfile", path: Path) -> dict[str, Any]:
+def _own_precision(precision: str, profile: "DeviceProfile") -> str:
+    """How to get the price of a file in its own precision, if there is one."""
+    targets = [each for each in profile.targets if each.target.precision == precision]
+    priced = next((each.target for each in targets if each.has_figures), None)
+    if priced is not None:
+        return f": pass --precision {precision} --runtime {priced.runtime} --threads {priced.threads} for its own"
+    unmeasured = next((f": {precision} is not measured yet; run: {profile.improve_of(each.target)}" for each in targets), "")
+    return unmeasured or f": {profile.name} has no figures for {precision}"
+
+
+def facts(answer: Price, model: "OperatorModel", profile: "DeviceProfile", path: Path) -> dict[str, Any]:
     """The answer as plain JSON values; times are milliseconds for one image, sizes pixels."""
     target, network = model.target, answer.network
     return {
         "model": str(path),
         "latency_ms": answer.total.ms,
         "low_ms": answer.total.low_ms,
-        "high_ms": answer.total.high_ms,
+        "high_ms": answer.high_ms,
         "origin": answer.origin,
         "coverage": answer.coverage,
         "confidence": model.confidence,
@@ -182,6 +195,7 @@ def facts(answer: Price, model: "LatencyModel", profile: "DeviceProfile", path: 
         "inputs": {name: list(shape) for name, shape in network.inputs},
         "operators": [_line_facts(line) for line in answer.lines],
         "unknown": list(network.unknown),
+        "unknown_work": [{"name": one.name, "macs": one.macs, "elements": one.elements} for one in network.unpriced],
         "notes": notes(answer, model, profile),
     }
 
@@ -197,6 +211,7 @@ def _line_facts(line: Line) -> dict[str, Any]:
         "kernel": [one.kernel, one.kernel_width or one.kernel],
         "stride": one.stride,
         "groups": one.groups,
+        "dilation": one.dilation,
         "in_size": [one.in_height, one.in_width],
         "out_size": [one.out_height, one.out_width],
         "macs": one.macs,
@@ -207,16 +222,19 @@ def _line_facts(line: Line) -> dict[str, Any]:
     }
 
 
-def _show(answer: Price, model: "LatencyModel", profile: "DeviceProfile", path: Path, show_all: bool) -> None:
+def _show(answer: Price, model: "OperatorModel", profile: "DeviceProfile", path: Path, show_all: bool) -> None:
     total, network = answer.total, answer.network
     lines = answer.lines if show_all else sorted(answer.lines, key=lambda line: -line.interval.ms)[:TOP]
     output.print(_operator_table(lines, answer))
     output.print(_kind_table(answer))
     shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in network.inputs)
+    sure = f"{model.confidence:.0%}"
+    between = f"{total.ms:.3g} ms, between {total.low_ms:.3g} and {total.high_ms:.3g} ms at {sure}"
+    if answer.high_ms is None:
+        between = f"at least {total.ms:.3g} ms, no less than {total.low_ms:.3g} ms at {sure}, without an upper bound"
     said = (
         f"{path.name} ({shapes}) on {model.target}",
-        f"{'at least ' if network.unknown else ''}{total.ms:.3g} ms, between {total.low_ms:.3g} and {total.high_ms:.3g} ms at "
-        f"{model.confidence:.0%}; {answer.origin}, coverage {answer.coverage:.0%}; "
+        f"{between}; {answer.origin}, coverage {answer.coverage:.0%}; "
         f"{network.macs / 1e6:.1f} M MACs, {network.weights / 1e6:.2f} M parameters, {len(answer.lines)} operators",
         *notes(answer, model, profile),
     )
@@ -259,13 +277,13 @@ def _end(name: str) -> Any:
 
 
 def shape_of(operator: "Operator") -> str:
-    """Channels and size before and after, kernel and stride in short: "16x112x112 → 24x56x56 k3 s2"."""
+    """Channels and size before and after, kernel, stride, groups and dilation in short: "16x112x112 → 24x56x56 k3 s2"."""
     before = f"{operator.in_channels}x{operator.in_height}x{operator.in_width}"
     after = f"{operator.out_channels}x{operator.out_height}x{operator.out_width}"
     columns = operator.kernel_width or operator.kernel
     kernel = f" k{operator.kernel}" + (f"x{columns}" if columns != operator.kernel else "") if operator.taps > 1 else ""
-    rest = (f" s{operator.stride}" if operator.stride > 1 else "") + (f" g{operator.groups}" if operator.groups > 1 else "")
-    return (before if before == after else f"{before} → {after}") + kernel + rest
+    others = (("s", operator.stride), ("g", operator.groups), ("d", operator.dilation))
+    return (before if before == after else f"{before} → {after}") + kernel + "".join(f" {sign}{each}" for sign, each in others if each > 1)
 
 
 def _kind_table(answer: Price) -> Any:

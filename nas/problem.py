@@ -193,12 +193,14 @@ def ask(settings: RunSettings) -> Question:
 def named(settings: RunSettings) -> RunSettings:
     """`settings` with the runtime and the threads that they leave open: those of the device's first target that is as asked.
 
+    A search in a table has no device, and leaves none open.
+
     Raises:
         UnknownNameError: there is no such device.
         TargetMismatchError: the device has no such target.
         DeviceError: it has none that has all of several precisions.
     """
-    return _named(settings, hardware_profiles.load(settings.device))
+    return settings if settings.table else _named(settings, hardware_profiles.load(settings.device))
 
 
 def _named(settings: RunSettings, device: DeviceProfile) -> RunSettings:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from nas.cli import epilog, messages, publish, publish_devices, publish_found, run
+from nas.core.errors import UnknownNameError
+from nas.core.space import TABLE
 from nas.core.units import parse_energy_mj, parse_latency_ms, parse_macs, parse_size_mb
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]})
@@ -174,12 +176,20 @@ def search(
         "--max-macs": max_macs or "",
     }
     asked: dict[str, Any] = {"objectives": objectives, "strategy": strategy, "seed": seed, "trials": trials, "warm_start": warm_start}
+    _refuse_wrong_space(space, options)
     each = _each_device(device, options)
+    if dashboard:
+        from nas.live_copy import refuse_wrong
+
+        refuse_wrong(dashboard)
     own, limits = each[0], {name: limit for name, limit in each[0].items() if name.startswith("max_")}
     command = shlex.join(["python", "-m", "nas.search", *sys.argv[1:]])
-    if space.startswith("tabular:"):
+    if space.startswith(TABLE):
         ignored = {"--device": device, "--weights": weights, "--retrain": retrain, "--epochs": epochs, "--target": target}
-        ignored |= {"--fine-tune-epochs": fine_tune_epochs, "--keep": keep, "--augment": augment != "auto", "--confidence": confidence}
+        ignored |= {"--fine-tune-epochs": fine_tune_epochs, "--keep": keep, "--augment": augment != "auto", "--picks": picks != 5}
+        ignored |= {"--data": data != "embedded", "--accuracy": accuracy != "supernet", "--precision": precision != "fp32"}
+        ignored |= {"--runtime": runtime, "--threads": threads, "--executor": executor != "local", "--workers": workers != 1}
+        ignored |= {"--ray-address": ray_address, "--measure-every": measure_every, "--confidence": confidence}
         _search_table(
             {"space": space, "budget_ms": own["budget_ms"], **limits, **asked},
             {option for option, given in ignored.items() if given},
@@ -254,6 +264,24 @@ def search(
     publish(result, folder, as_json)
 
 
+def _refuse_wrong_space(space: str, options: Mapping[str, str]) -> None:
+    """Raises where `space` is several, or names no table where it should, or where a table is given what only devices share.
+
+    Raises:
+        UnknownNameError: it begins with the name of something else than a table.
+    """
+    kind, colon, rest = space.partition(":")
+    if colon and f"{kind}:" != TABLE:
+        raise UnknownNameError("kind of space", kind, [TABLE[:-1]], f"Write a space's name, or {TABLE}TABLE.csv.")
+    if colon and not rest:
+        raise typer.BadParameter(f"--space {space} names no table: write {TABLE}TABLE.csv")
+    if not colon and "," in space:
+        raise typer.BadParameter(f"--space {space}: all devices share one supernet, and so one space: give one")
+    several = [f"{option} {text}" for option, text in options.items() if "," in text and option != "--precision"]
+    if colon and several:
+        raise typer.BadParameter(f"a table has one column for each of its costs, and no devices: give one value instead of {several[0]}")
+
+
 def _threads(text: str) -> int | None:
     if not text:
         return None
@@ -325,7 +353,7 @@ def _search_table(
     if useless:
         raise typer.BadParameter(f"a table has its accuracies and latencies in it: leave out {', '.join(sorted(useless))}")
     settings = RunSettings(device=tabular_search.DEVICE, **asked)
-    folder = out or Path("runs") / f"{Path(settings.space).stem.removeprefix(tabular_search.PREFIX)}-{settings.budget_ms:g}ms"
+    folder = out or Path("runs") / f"{Path(settings.table).stem}-{settings.budget_ms:g}ms"
     publish_found(tabular_search.search(settings, fresh, folder, command, Terminal(messages), dashboard), folder, as_json)
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from nas.core.budget import Budget
 from nas.core.errors import StudyError
 from nas.core.objectives import DEFAULT
+from nas.core.space import TABLE
 from nas.files import atomic_write
 
 
@@ -144,6 +145,11 @@ class RunSettings(KeptSettings):
     """Training images for batch-norm statistics and for quantization."""
     validation_images: Annotated[int, Field(ge=32)] = 1000
     """Validation images a candidate is scored on."""
+
+    @property
+    def table(self) -> str:
+        """Path of the table that is searched; "" where it is a space."""
+        return self.space.removeprefix(TABLE) if self.space.startswith(TABLE) else ""
 
     @property
     def budget(self) -> Budget:

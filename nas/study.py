@@ -24,6 +24,7 @@ from operator import le
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.storages import JournalStorage
@@ -35,7 +36,7 @@ from nas.core.architecture import Architecture
 from nas.core.budget import Budget, Costs
 from nas.core.errors import StudyError
 from nas.core.evaluation import Evaluation
-from nas.core.landscape import Space
+from nas.core.landscape import Genes, Space
 from nas.core.objectives import Objectives
 from nas.live_copy import LiveCopy
 from nas.records import Candidate, Record, from_attribute, to_attribute
@@ -48,7 +49,7 @@ _STUCK = 50
 _GIVE_UP = 20 * _STUCK
 """Proposals in a row that bring nothing new, after which the search ends with an error."""
 _DRAWS = 200
-"""Random architectures that are looked at for one that is new and within the budget."""
+"""Random architectures that are looked at for one that is new and within the budget, where nobody says how to draw."""
 _SAMPLED = 32
 """Architectures whose costs tell one price list from another, at most."""
 _AGAIN = "again"
@@ -77,6 +78,7 @@ class SearchStudy:
         first: architectures to propose before the strategy is asked, as far as they are new and within the budget.
         price_list: marks the question where single prices changed (networks that were timed), which samples may not show.
         live: is told of every trial that has finished.
+        draw: some genes (n, genes) at random, looked at where the strategy is stuck; best within the budget. None: any genes.
         answers: number of architectures within the budget, where it is known: when all of them are evaluated there is nothing left.
 
     Raises:
@@ -101,6 +103,7 @@ class SearchStudy:
         first: Iterable[Architecture] = (),
         price_list: str = "",
         live: LiveCopy | None = None,
+        draw: Callable[[np.random.Generator], Genes] | None = None,
         answers: int | None = None,
     ) -> None:
         self._folder, self._space, self._price, self._macs = folder, space, price, macs
@@ -117,6 +120,8 @@ class SearchStudy:
         self._told = 0
         self._failed: set[Architecture] = set()
         self._live = live
+        options = [gene.options for gene in space.genes]
+        self._draw = draw or (lambda rng: rng.integers(0, options, size=(_DRAWS, len(options)), dtype=np.int32))
         self._journal = Journal(folder / FILE_NAME)
         self.study = self._open(JournalStorage(self._journal), strategy_name, price_list)
         self._shift = 0 if self.study.study_name == STUDY_NAME else int(self.study.study_name.rpartition("-")[2]) * 7_368_787
@@ -354,16 +359,14 @@ class SearchStudy:
             self.study.enqueue_trial(dict(zip(self._distributions, wanted.genes, strict=True)))
 
     def _enqueue_random(self, proposal: int) -> None:
-        """Puts a uniformly drawn architecture before the strategy's own proposal: a new one that fits, if one turns up."""
+        """Puts an architecture drawn at random before the strategy's own proposal: a new one that fits, if one turns up."""
         if self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):  # a process was killed right here
             return
-        random = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=(self._seed * 7919 + proposal) % 2**31))
         known = {*self._records, *(candidate.architecture for _, candidate in self._waiting.values())}
-        for _ in range(_DRAWS):
-            params = random.ask(self._distributions).params
-            architecture = self._space.architecture([params[name] for name in self._distributions])
+        for genes in self._draw(np.random.default_rng((self._seed, proposal))):
+            architecture = self._space.architecture(genes.tolist())
             if architecture not in known and self._budget.holds(self._price(architecture)):
-                self.study.enqueue_trial(params)
+                self.study.enqueue_trial(dict(zip(self._distributions, architecture.genes, strict=True)))
                 return
 
 

@@ -23,7 +23,6 @@ from nas.records import Record
 from nas.run_folder import RunFolder
 from nas.settings import RunSettings
 
-PREFIX = "tabular:"
 DEVICE = "table"
 """What stands for the device in the settings of such a run: the table has its latencies in it."""
 RESULT = "front.json"
@@ -31,11 +30,6 @@ SCHEMA = 1
 """Raised whenever a key changes its meaning or goes; new keys may come at any time."""
 
 JsonObject = dict[str, Any]
-
-
-def is_tabular(space: str) -> bool:
-    """Whether a run's space is a table."""
-    return space.startswith(PREFIX)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +85,7 @@ def ask(settings: RunSettings) -> TableProblem:
     """
     budget, objectives = settings.budget, Objectives.parse(settings.objectives)
     strategy = plugins.find("nas.strategies", settings.strategy, "strategy")
-    table = tabular.read(settings.space.removeprefix(PREFIX))
+    table = tabular.read(settings.table)
     table.figures(objectives)
     named = settings.model_copy(update={"strategy": strategy})
     return TableProblem(named, table, budget, objectives, table.feasible(budget))
@@ -116,7 +110,16 @@ def search(settings: RunSettings, fresh: bool, path: Path, command: str, display
     if trials < settings.trials:
         display.say(f"The budget leaves {_count(feasible, 'row')}: all of that is evaluated, not {settings.trials:,}.")
     folder = RunFolder(path)
-    with folder.claim(problem.settings, fresh) as claim:
+
+    def moved(before: RunSettings) -> RunSettings:
+        """`before` with the table's path of today, where what it evaluated is of the same table."""
+        from nas.study import FILE_NAME, load, records
+
+        told = records(load(path))[:1] if before.table and (path / FILE_NAME).exists() else []
+        same = any(record.architecture.space == table.key for record in told)
+        return before.model_copy(update={"space": settings.space}) if same else before
+
+    with folder.claim(problem.settings, fresh, moved) as claim:
         if claim.continues:
             display.say(f"Continuing the run in {path}.")
         folder.save(folder.command, command)
@@ -217,7 +220,7 @@ class TabularResult:
             name=folder.path.resolve().name,
             title=f"The table {table.path.name}",
             lead=f"A search in the table {table.path}: {spread}. Accuracies and costs are the table's own; nothing was trained.",
-            space=table.key,
+            space=f"{table.name}@{table.digest}",
             quantity="accuracy",
             share=False,
             origin="given",
@@ -245,11 +248,11 @@ class TabularResult:
         row = table.row(record.architecture)
         genes = {name: str(value) for name, value in table.describe(row).items()}
         parts = tuple(genes.values()), ", ".join(f"{name}={value}" for name, value in genes.items())
-        return Judged(f"line {row + 2}", *parts, record.accuracy, record.costs, record.within, record.learned)
+        return Judged(f"line {table.line(row)}", *parts, record.accuracy, record.costs, record.within, record.learned)
 
     def _row(self, record: Record) -> JsonObject:
         table = self.problem.searched
         row = table.row(record.architecture)
         known = {KEYS[metric]: record.costs.value(metric) for metric in ("latency", "size", "energy", "macs")}
         figures = {name: value for name, value in known.items() if value is not None}
-        return {"genes": dict(table.describe(row)), "accuracy": record.accuracy, **figures, "line": row + 2}
+        return {"genes": dict(table.describe(row)), "accuracy": record.accuracy, **figures, "line": table.line(row)}

@@ -50,8 +50,8 @@ NOTHING = WarmStart()
 def read(settings: RunSettings, space: str, eats: Mapping[str, int], path: Path) -> WarmStart:
     """What a run in the folder `path` with `settings` takes over from `settings.warm_start`.
 
-    `space` is the key of its space (`name@digest`), `eats` the number of "channels" and "classes" of its images, empty where there
-    are none.
+    `space` is the key of its space (`name@digest`), `eats` the number of "channels" and "classes" of its images, empty for a table,
+    whose evaluations hold for whoever searches it.
 
     Raises:
         StudyError: there is no run, or one in another space or for images of another form; names both sides. Or it is this run.
@@ -70,7 +70,7 @@ def read(settings: RunSettings, space: str, eats: Mapping[str, int], path: Path)
     if not told:
         raise StudyError(f"the run in {other.path} has evaluated nothing yet: leave --warm-start out, or let it begin")
     _refuse_another_form(other, told, space, eats)
-    if all(getattr(before, name) == getattr(settings, name) for name in _ALIKE):
+    if not eats or all(getattr(before, name) == getattr(settings, name) for name in _ALIKE):
         known = tuple((record.architecture, record.evaluation) for record in told if record.evaluation)
         checkpoint = other.checkpoint if other.checkpoint.exists() else None
         said = f"{len(known)} evaluations of the run in {other.path} hold here too" + (", and so does its supernet." if checkpoint else ".")

@@ -48,6 +48,17 @@ def test_another_question_is_another_study_there(tmp_path, url):
     assert copied(url, "run search-2") == finished(tmp_path)
 
 
+def test_a_run_that_was_begun_anew_has_a_copy_of_its_own(tmp_path, url):
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        run(tmp_path / folder, search(tmp_path / folder, 3, seed=len(folder), live=LiveCopy(url, "run", print)))
+    old, new = optuna.get_all_study_names(storage=url)
+    assert old == "run" and new.startswith("run, begun 20")
+    assert copied(url) == finished(tmp_path / "first") and copied(url, new) == finished(tmp_path / "second")
+    run(tmp_path / "second", search(tmp_path / "second", 4, seed=6, live=LiveCopy(url, "run", print)))
+    assert copied(url, new) == finished(tmp_path / "second") and len(optuna.get_all_study_names(storage=url)) == 2
+
+
 @pytest.mark.parametrize("url", ["sqlite:////no/such/folder/copy.db", "nonsense", "mysql+nodriver://host/name"])
 def test_a_storage_that_cannot_be_written_is_a_warning_once(tmp_path, url):
     warnings = []

@@ -40,7 +40,7 @@ def test_an_int8_search_has_int8_prices_and_sizes(tmp_path):
     [
         (
             {"precision": "fp16"},
-            "board has no latencies for fp16, only for: board onnxruntime 1.17.0 fp32, 1 thread, batch 1; .*measure it",
+            "board has no latencies for fp16, only for: board onnxruntime 1.17.0 fp32, 1 thread, batch 1; .*No command here measures them",
         ),
         ({"runtime": "tensorrt"}, "board has no latencies for tensorrt fp32, only for"),
         ({"precision": "int8", "threads": 4}, r"board has no latencies for int8 4 thread\(s\), only for"),

@@ -13,6 +13,7 @@ from nas.core.errors import DataError, ObjectivesError, StudyError, UnknownNameE
 from nas.core.pareto import hypervolume, non_dominated
 from nas.display import Silent
 from nas.pipeline import conclude_again
+from nas.problem import named
 from nas.run_folder import RunFolder
 from nas.settings import RunSettings
 from nas.tabular_search import conclude_again as conclude
@@ -66,6 +67,13 @@ def test_an_impossible_budget_exits_with_3_and_the_fastest_row(path, tmp_path):
         (("--device", "jetson-nano"), "leave out --device"),
         (("--strategy", "nsga9"), "did you mean 'nsga"),
         (("--max-memory", "1MB"), "cannot be searched with a limit on memory"),
+        (("--workers", "2", "--data", "idx:x", "--precision", "int8"), "leave out --data, --precision, --workers"),
+        (("--budget", "4ms,5ms"), "give one value instead of --budget 4ms,5ms"),
+        (("--dashboard", "search.db"), "--dashboard search.db is no storage of Optuna's"),
+        (("--dashboard", "oracel://host/name"), "give a URL such as sqlite:///search.db"),
+        (("--space", "tabulr:x.csv"), "no kind of space is named 'tabulr'; did you mean 'tabular'?"),
+        (("--space", "tabular:"), "names no table: write tabular:TABLE.csv"),
+        (("--space", "mobile_shuffle,mobilenet_v3"), "all devices share one supernet, and so one space"),
     ],
 )
 def test_what_a_table_cannot_be_asked_is_refused(path, tmp_path, wrong, said):
@@ -125,7 +133,7 @@ def test_a_table_that_changed_is_refused(path, tmp_path, instant_disk):
     copy.write_text(path.read_text())
     search(settings(copy, trials=5), False, tmp_path / "run", "", Silent())
     copy.write_text(path.read_text().replace("\n", "\n", 1) + "2,3,1,2,9,99,1,1\n")
-    with pytest.raises(StudyError, match=r"was begun with table@\w+, now it is table@\w+: give --fresh"):
+    with pytest.raises(StudyError, match=r"was begun with tabular@\w+, now it is tabular@\w+: give --fresh"):
         search(settings(copy, trials=5), False, tmp_path / "run", "", Silent())
 
 
@@ -201,8 +209,41 @@ def test_warm_started_from_a_run_in_the_same_table_it_knows_what_that_knew(path,
     assert (found["evaluations"], found["learned"]) == (10, 25) and len(set(looked_up) - before) == 10 == len(looked_up) - 25
     assert search(warm, False, tmp_path / "second", "", Silent()).json() == found and len(looked_up) == 35
     small = write_table(tmp_path / "other.csv", seed=5)
-    with pytest.raises(StudyError, match=r"searched small@.*, this run searches other@"):
+    with pytest.raises(StudyError, match=r"searched tabular@.*, this run searches tabular@"):
         search(settings(small, warm_start=str(tmp_path / "first")), False, tmp_path / "third", "", Silent())
+
+
+def test_a_copy_of_the_table_is_the_same_table_whatever_its_path_and_the_seed(path, tmp_path, instant_disk, looked_up):
+    search(settings(path), False, tmp_path / "first", "", Silent())
+    copy = tmp_path / "moved.csv"
+    copy.write_bytes(path.read_bytes())
+    warm = search(settings(copy, seed=2, trials=3, warm_start=str(tmp_path / "first")), False, tmp_path / "second", "", Silent()).json()
+    assert (warm["evaluations"], warm["learned"], len(looked_up)) == (3, 25, 28)
+    on = search(settings(copy, trials=26), False, tmp_path / "first", "", Silent()).json()
+    assert on["evaluations"] == 26 and len(looked_up) == 29 and on["table"] == str(copy)
+    with pytest.raises(StudyError, match=r"begun with other settings .*space was"):
+        search(settings(write_table(tmp_path / "other.csv", seed=5)), False, tmp_path / "first", "", Silent())
+
+
+def test_a_folder_of_a_table_is_refused_to_a_device(path, tmp_path, instant_disk):
+    search(settings(path, trials=3), False, tmp_path / "run", "", Silent())
+    folder = RunFolder(tmp_path / "run")
+    device = RunSettings(device="jetson-nano", budget_ms=4)
+    with pytest.raises(StudyError, match="device was 'table' and is now 'jetson-nano'"), folder.claim(named(device), False, named):
+        pytest.fail("claimed")
+
+
+@pytest.mark.parametrize("strategy", ["random", "nsga2", "predictor_guided"])
+def test_the_few_rows_within_a_tight_budget_are_all_found(tmp_path, instant_disk, strategy):
+    """Nine of 4,000 rows, of 65,000 combinations: genes at random hardly ever hit one."""
+    rng = np.random.default_rng(0)
+    cells = np.unique(rng.integers(4, size=(4000, 8)), axis=0)
+    ms = 1 + cells @ np.linspace(0.5, 1.5, 8) + rng.random(len(cells)) / 100
+    lines = [f"{','.join(map(str, row))},{50 + row.sum()},{one:.4f}" for row, one in zip(cells, ms, strict=True)]
+    (tmp_path / "sparse.csv").write_text("\n".join(["a,b,c,d,e,f,g,h,accuracy,latency_ms", *lines]) + "\n")
+    asked = settings(tmp_path / "sparse.csv", float(np.sort(ms.round(4))[8]), trials=50, strategy=strategy)
+    found = search(asked, False, tmp_path / "run", "", Silent()).json()
+    assert found["evaluations"] == found["rows_within_budget"] == 9
 
 
 def test_where_all_rows_are_known_nothing_is_left_to_do(path, tmp_path, instant_disk):

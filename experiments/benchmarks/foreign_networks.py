@@ -25,7 +25,7 @@ from hardware_profiles import THIS_MACHINE, table_file
 from latency_models.hosts import Request
 from latency_models.hosts.local import LocalHost
 from nas import price
-from nas.core.latency import LatencyModel
+from nas.core.latency import OperatorModel
 from nas.files import atomic_write
 
 RESULT = Path(__file__).parents[1] / "results" / "foreign_networks.json"
@@ -79,7 +79,7 @@ def write(name: str, path: Path) -> None:
     path.write_bytes(onnxruntime.trace(network.eval(), shape, OPSET, name).SerializeToString())
 
 
-def priced(path: Path, model: LatencyModel) -> dict[str, Any]:
+def priced(path: Path, model: OperatorModel) -> dict[str, Any]:
     """What `nas.price` says of the file."""
     found = price.price(price.read(path, None), model)
     figures = {"low_ms": found.total.low_ms, "price_ms": found.total.ms, "high_ms": found.total.high_ms}
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--result", type=Path, default=RESULT, help="JSON to write, and to go on with")
     given = parser.parse_args()
     profile = hardware_profiles.load(THIS_MACHINE)
-    model = latency_models.load(profile)
+    model = latency_models.load(profile).by_operator()
     machine, versions = table_file.machine(), {name: importlib.metadata.version(name) for name in ("onnxruntime", "torch")}
     before = json.loads(given.result.read_text()) if given.result.exists() else {}
     same = (before.get("machine"), before.get("versions")) == (machine, versions)

@@ -34,13 +34,15 @@ def read(path: Path) -> tuple[Stack, ...]:
     """Every network of the file, in its order.
 
     Raises:
-        DataError: the file cannot be read, lacks a column, a network is there twice or took no time, or a row's count is not what its
-            layers amount to.
+        DataError: the file cannot be read, holds no row, lacks a column, a network is there twice or took no time, or a row's count is
+            not what its layers amount to.
     """
     found, once = [], rows.Once()
     for where, row in rows.of_csv(path):
         found.append(_stack(row, where))
         once.add(where, found[-1].name, found[-1].name)
+    if not found:
+        raise DataError(f"{path} holds no measured network: give the CSV with a line for each")
     return tuple(found)
 
 

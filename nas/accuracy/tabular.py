@@ -4,18 +4,21 @@ A CSV file: `accuracy` (any unit, more is better), `latency_ms`, optionally `siz
 Every other column is a gene with as many options as it has distinct values; combinations without a row are no architectures.
 """
 
+import csv
 import hashlib
 import math
 import warnings
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nas.accuracy.row_codes import RowCodes
 from nas.core import objectives as core_objectives
 from nas.core.architecture import Architecture
 from nas.core.budget import Budget, Costs
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 FIGURES = ("accuracy", "latency_ms", "size_mb", "energy_mj", "macs")
 """Columns that are no genes."""
 
-EVERYTHING = 200_000
+EVERYTHING = 2_000_000
 """Rows up to which strategies are given the whole table to look at, not draws from it."""
 
 _NAMED = 5
@@ -60,7 +63,7 @@ class Table:
     size_mb: Floats | None
     energy_mj: Floats | None
     macs: Floats | None
-    _codes: "_Codes"
+    _codes: RowCodes
 
     @property
     def name(self) -> str:
@@ -69,8 +72,12 @@ class Table:
 
     @property
     def key(self) -> str:
-        """`name@digest`, what architectures are marked with."""
-        return f"{self.name}@{self.digest}"
+        """What architectures are marked with: the content alone, since a copy of the file is the same table."""
+        return f"tabular@{self.digest}"
+
+    def line(self, row: int) -> int:
+        """The line of the file on which row number `row` begins."""
+        return _lines_of(self.path, self.digest)[row]
 
     @property
     def size(self) -> int:
@@ -224,10 +231,10 @@ class Table:
 
     def _figures(self, row: int) -> str:
         costs = self.costs_of_row(row)
-        parts = [format_latency(float(self.latency_ms[row]))]
-        parts += [format_size(costs.size_mb) + " on disk"] if costs.size_mb is not None else []
-        parts += [format_energy(costs.energy_mj)] if costs.energy_mj is not None else []
-        parts += [format_macs(costs.macs)] if costs.macs is not None else []
+        parts = [format_latency(float(self.latency_ms[row]), exact=True)]
+        parts += [format_size(costs.size_mb, exact=True) + " on disk"] if costs.size_mb is not None else []
+        parts += [format_energy(costs.energy_mj, exact=True)] if costs.energy_mj is not None else []
+        parts += [format_macs(costs.macs, exact=True)] if costs.macs is not None else []
         return ", ".join(parts)
 
     def _named(self, row: int) -> str:
@@ -236,45 +243,6 @@ class Table:
     def _columns(self) -> str:
         there = [name for name in FIGURES if name in ("accuracy", "latency_ms") or getattr(self, name) is not None]
         return f"there is: {', '.join(there)}"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Codes:
-    """Finds rows by their genes: a random number for each option, whose sum stands for a row; what it finds is compared."""
-
-    numbers: NDArray[np.uint64]
-    starts: NDArray[np.int64]
-    codes: NDArray[np.uint64]
-    order: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, cells: Genes, options: Sequence[int]) -> "_Codes":
-        starts = np.concatenate([[0], np.cumsum(options)[:-1]]).astype(np.int64)
-        for seed in range(8):  # a chance of 1 in 10^7 for a million rows that two have the same code
-            numbers = np.random.default_rng(seed).integers(0, 2**64, size=int(sum(options)), dtype=np.uint64)
-            codes = _sums(numbers, starts, cells)
-            order = np.argsort(codes, kind="stable")
-            if len(cells) < 2 or not _collide(codes[order], cells[order]):
-                return cls(numbers, starts, codes[order], order)
-        raise DataError("the rows of the table cannot be told apart")
-
-    def rows(self, genes: NDArray[np.integer[Any]], cells: Genes) -> NDArray[np.int64]:
-        at = np.searchsorted(self.codes, _sums(self.numbers, self.starts, genes))
-        rows = self.order[np.minimum(at, len(self.order) - 1)]
-        return np.where((cells[rows] == genes).all(axis=1), rows, -1)
-
-
-def _sums(numbers: NDArray[np.uint64], starts: NDArray[np.int64], genes: NDArray[np.integer[Any]]) -> NDArray[np.uint64]:
-    found = np.zeros(len(genes), dtype=np.uint64)
-    for start, column in zip(starts, genes.T, strict=True):
-        found += numbers[start + column.astype(np.int64)]
-    return found
-
-
-def _collide(codes: NDArray[np.uint64], cells: Genes) -> bool:
-    """Whether rows that differ have the same code."""
-    same = codes[1:] == codes[:-1]
-    return bool((cells[1:][same] != cells[:-1][same]).any())
 
 
 def read(path: str | Path) -> Table:
@@ -293,7 +261,7 @@ def read(path: str | Path) -> Table:
     values = tuple(options for _, options in encoded)
     genes = tuple(Gene(name, len(options)) for name, options in zip(columns, values, strict=True))
     found = (figures["accuracy"], figures["latency_ms"], figures.get("size_mb"), figures.get("energy_mj"), figures.get("macs"))
-    table = Table(path, digest, genes, values, cells, *found, _Codes.of(cells, [gene.options for gene in genes]))
+    table = Table(path, digest, genes, values, cells, *found, RowCodes.of(cells, [gene.options for gene in genes]))
     _refuse_repeats(table)
     return table
 
@@ -302,7 +270,7 @@ def _frame(path: Path) -> "tuple[pd.DataFrame, str]":
     """The file, its genes as text, and eight digits of its content."""
     import pandas as pd
 
-    if not path.is_file():
+    if not path.is_file() or not path.name:
         raise DataError(f"there is no table at {path}: give tabular:TABLE.csv, a file with the columns accuracy, latency_ms and genes")
     try:
         form = {"skipinitialspace": True, "encoding": "utf-8-sig", "index_col": False}
@@ -342,20 +310,22 @@ def _numbers(path: Path, frame: "pd.DataFrame", name: str) -> Floats:
     found = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(found))
     if len(wrong):
-        raise DataError(f"{path} has {str(frame[name].iloc[wrong[0]])!r} in column {name}, which is no finite number: {_lines(wrong)}")
+        raise DataError(
+            f"{path} has {str(frame[name].iloc[wrong[0]])!r} in column {name}, which is no finite number: {_lines(path, wrong)}"
+        )
     wrong = np.flatnonzero(found <= 0) if name != "accuracy" else wrong
     if len(wrong):
-        raise DataError(f"{path} has {found[wrong[0]]:g} in column {name}, which must be above zero: {_lines(wrong)}")
+        raise DataError(f"{path} has {found[wrong[0]]:g} in column {name}, which must be above zero: {_lines(path, wrong)}")
     return found
 
 
 def _options(path: Path, name: str, column: "pd.Series[Any]") -> tuple[Genes, tuple[Any, ...]]:
-    """Option numbers of a column's cells, and the options in rising order: as numbers where all are."""
+    """Option numbers of a column's cells, and the options in rising order: as numbers where all are, so that 1 and 1.0 are one."""
     _refuse_empty(path, name, column.isna().to_numpy())
     cells = column.astype("category").cat
     texts = [str(text).strip() for text in cells.categories]
     options: list[Any] = [_number(text) for text in texts]
-    if None in options or len(set(options)) < len(texts):
+    if None in options:
         options = texts
     rising = sorted(set(options))
     places = np.array([bisect_left(rising, option) for option in options], dtype=np.int32)
@@ -379,7 +349,9 @@ def _number(text: str) -> int | float | None:
 
 def _refuse_empty(path: Path, name: str, empty: Mask) -> None:
     if empty.any():
-        raise DataError(f"{path} has empty cells in column {name}: {_lines(np.flatnonzero(empty))}. Fill them in, or leave these rows out")
+        raise DataError(
+            f"{path} has empty cells in column {name}: {_lines(path, np.flatnonzero(empty))}. Fill them in, or leave these rows out"
+        )
 
 
 def _refuse_repeats(table: Table) -> None:
@@ -389,12 +361,31 @@ def _refuse_repeats(table: Table) -> None:
     if len(same):
         equal = np.sort(codes.order[codes.codes == codes.codes[same[0]]])
         raise DataError(
-            f"{table.path} has {len(same)} rows with the genes of another row, such as {_lines(equal)} "
+            f"{table.path} has {len(same)} rows with the genes of another row, such as {_lines(table.path, equal)} "
             f"({table._named(int(equal[0]))}): keep one row for each architecture"
         )
 
 
-def _lines(rows: NDArray[np.int64]) -> str:
-    """Rows by their line in a file whose first line is the header."""
-    named = ", ".join(str(int(row) + 2) for row in rows[:_NAMED])
+def _lines(path: Path, rows: NDArray[np.integer[Any]]) -> str:
+    """Rows by their line in the file."""
+    numbers = _line_numbers(path)
+    named = ", ".join(str(numbers[row]) for row in rows[:_NAMED])
     return f"line {named}" if len(rows) == 1 else f"lines {named}" + (f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else "")
+
+
+@lru_cache(maxsize=1)
+def _lines_of(path: Path, digest: str) -> Sequence[int]:
+    """`_line_numbers` of the file as it is with that digest, read once."""
+    return _line_numbers(path)
+
+
+def _line_numbers(path: Path) -> Sequence[int]:
+    """The line of the file on which each row begins: blank lines are no rows, and a quoted cell may have several lines."""
+    found, before = [], 0
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        lines = csv.reader(file, skipinitialspace=True)
+        for cells in lines:
+            if any(cell.strip() for cell in cells) or len(cells) > 1:
+                found.append(before + 1)
+            before = lines.line_num
+    return found[1:]

@@ -86,7 +86,7 @@ class Budget:
 
     def say(self, metric: str) -> str:
         """One limit in words: "20.00 ms", "4.00 MB on disk"."""
-        return _UNITS[metric][1](self.limits[metric]) + _UNITS[metric][2]
+        return _UNITS[metric][1](self.limits[metric], True) + _UNITS[metric][2]
 
     def __str__(self) -> str:
         return ", ".join(self.say(metric) for metric in self.limits)

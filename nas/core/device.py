@@ -74,6 +74,11 @@ class TargetProfile:
         """Whether there are figures, and they were measured on the device itself."""
         return self.origin == "measured" and self.provenance is not None
 
+    @property
+    def has_figures(self) -> bool:
+        """Whether there is something to price with: a measured target may wait for its measurement."""
+        return self.origin != "measured" or self.provenance is not None
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceProfile:
@@ -91,3 +96,7 @@ class DeviceProfile:
     notes: str
     improve: str
     path: str
+
+    def improve_of(self, target: RuntimeTarget) -> str:
+        """The command that would better the figures of `target`."""
+        return next((each.improve for each in self.targets if each.target == target), "") or self.improve

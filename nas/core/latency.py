@@ -78,8 +78,8 @@ NO_SPILL = Spill(0.0, Interval(0.0, 0.0, 0.0))
 """For models that say nothing of caches."""
 
 
-class LatencyModel(Protocol):
-    """Prices blocks for one target. A network costs `overhead`, the sum of its blocks, and the `spill` of their weights."""
+class Priced(Protocol):
+    """What prices hold for, and what comes to the sum of the parts: a network costs `overhead`, its parts, and the `spill` of weights."""
 
     @property
     def target(self) -> RuntimeTarget:
@@ -95,17 +95,36 @@ class LatencyModel(Protocol):
 
     @property
     def overhead(self) -> Interval:
-        """What every network costs whatever its blocks are."""
+        """What every network costs whatever its parts are."""
 
     @property
     def spill(self) -> Spill:
         """What weights beyond the cache cost; `NO_SPILL` for most models."""
 
+
+class OperatorModel(Priced, Protocol):
+    """Prices operators for one target: for networks that are not made of our blocks."""
+
+    def operator(self, operator: Operator) -> BlockPrice:
+        """Price of one operator, its activation included."""
+
+
+class LatencyModel(Priced, Protocol):
+    """Prices blocks for one target."""
+
     def block(self, spec: BlockSpec) -> BlockPrice:
         """Price of one block in the middle of a network."""
 
-    def operator(self, operator: Operator) -> BlockPrice:
-        """Price of one operator, its activation included: for networks that are not made of our blocks."""
+
+class DeviceModel(LatencyModel, Protocol):
+    """What is known of one target of a device: prices of blocks, and of single operators."""
+
+    def by_operator(self) -> OperatorModel:
+        """The prices of single operators.
+
+        Raises:
+            DeviceError: the device's figures cannot price them; the message says what to do.
+        """
 
 
 def estimate(model: LatencyModel, network: NetworkSpec) -> LatencyEstimate:
@@ -113,7 +132,7 @@ def estimate(model: LatencyModel, network: NetworkSpec) -> LatencyEstimate:
     return combine(model, network.slots, [model.block(block) for block in network.blocks])
 
 
-def combine(model: LatencyModel, names: Sequence[str], prices: Sequence[BlockPrice]) -> LatencyEstimate:
+def combine(model: Priced, names: Sequence[str], prices: Sequence[BlockPrice]) -> LatencyEstimate:
     """The estimate of a network of blocks or operators that are called `names` and priced as `prices`."""
     spilled = model.spill.of(sum(price.weights_mb for price in prices))
     total = model.overhead + spilled
@@ -128,6 +147,6 @@ def combine(model: LatencyModel, names: Sequence[str], prices: Sequence[BlockPri
     return LatencyEstimate(total, tuple(parts), origin_of(model, coverage), coverage, model.confidence, model.target)
 
 
-def origin_of(model: LatencyModel, coverage: float) -> str:
+def origin_of(model: Priced, coverage: float) -> str:
     """Where a price of `model` comes from: its own origin, or "estimated" if most of the price is extrapolated."""
     return model.origin if coverage >= 0.5 else "estimated"

@@ -24,6 +24,8 @@ class Operator:
     they differ (0: as many). `groups` is above 1 for the kind "grouped" alone. `out_size` is (rows, columns) where the
     padding is not "same" (None: the input's divided by the stride, rounded up). `nodes` is above 1 where a file
     writes the activation in additions, products and limits instead of by name: runtimes that do not recognise it execute each.
+    `dilation` is above 1 where a kernel's taps lie so many pixels apart: the multiply-accumulates are the same, what they cost was
+    never measured.
     """
 
     kind: str
@@ -38,6 +40,7 @@ class Operator:
     kernel_width: int = 0
     out_size: tuple[int, int] | None = None
     nodes: int = 1
+    dilation: int = 1
 
     @property
     def taps(self) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from functools import cached_property
@@ -9,6 +10,9 @@ from functools import cached_property
 from nas.core.architecture import Architecture
 from nas.core.errors import SpaceError
 from nas.core.network import BlockSpec, NetworkSpec
+
+TABLE = "tabular:"
+"""What stands before the path of a table that is searched in place of a space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,20 @@ class SearchSpace:
             canonical += [int(depth), int(width)]
             canonical += [int(layer) if i < used else 0 for i, layer in enumerate(layers)]
         return Architecture(self.key, tuple(canonical))
+
+    def random(self, count: int, seed: int = 0) -> tuple[Architecture, ...]:
+        """The first `count` distinct architectures that chance gives: a larger count has those of a smaller one, in the same order.
+
+        Raises:
+            SpaceError: the space has fewer.
+        """
+        if self.size < count:
+            raise SpaceError(f"{self.name} has {self.size} networks, {count} were asked for")
+        draw, genes = random.Random(seed), self.genes
+        found: dict[Architecture, None] = {}
+        while len(found) < count:  # ends: the space has that many
+            found[self.architecture([draw.randrange(gene.options) for gene in genes])] = None
+        return tuple(found)
 
     def smallest(self) -> Architecture:
         """The network of least resolution, depth and width, and in every layer of least expansion, then kernel."""

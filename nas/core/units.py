@@ -48,25 +48,35 @@ def parse_macs(text: str) -> float:
     return _parse(text, _NUMBERS, "a number of multiply-accumulates", "10M, 600k or 1.5G")
 
 
-def format_latency(latency_ms: float) -> str:
-    """`latency_ms` as a person would write it, with its unit: "6.41 ms"."""
-    return f"{latency_ms:.2f} ms" if latency_ms >= 0.1 else f"{latency_ms * 1e3:.1f} µs"
+def format_latency(latency_ms: float, exact: bool = False) -> str:
+    """`latency_ms` as a person would write it, with its unit: "6.41 ms"; `exact` keeps what two decimals lose: "1.0302 ms"."""
+    return _written(latency_ms, "ms", "µs", exact)
 
 
-def format_size(size_mb: float) -> str:
-    """`size_mb` as a person would write it, with its unit: "4.00 MB", "83.2 kB"."""
-    return f"{size_mb:.2f} MB" if size_mb >= 0.1 else f"{size_mb * 1e3:.1f} kB"
+def format_size(size_mb: float, exact: bool = False) -> str:
+    """`size_mb` as a person would write it, with its unit: "4.00 MB", "83.2 kB"; `exact` as for a latency."""
+    return _written(size_mb, "MB", "kB", exact)
 
 
-def format_energy(energy_mj: float) -> str:
-    """`energy_mj` as a person would write it, with its unit: "50.00 mJ", "83.2 µJ"."""
-    return f"{energy_mj:.2f} mJ" if energy_mj >= 0.1 else f"{energy_mj * 1e3:.1f} µJ"
+def format_energy(energy_mj: float, exact: bool = False) -> str:
+    """`energy_mj` as a person would write it, with its unit: "50.00 mJ", "83.2 µJ"; `exact` as for a latency."""
+    return _written(energy_mj, "mJ", "µJ", exact)
 
 
-def format_macs(macs: float) -> str:
-    """Multiply-accumulates as a person would write them: "12.3 M MACs", "640.0 k MACs"."""
+def format_macs(macs: float, exact: bool = False) -> str:
+    """Multiply-accumulates as a person would write them: "12.3 M MACs", "640.0 k MACs"; `exact` as for a latency."""
     unit, factor = next(((unit, factor) for unit, factor in (("G", 1e9), ("M", 1e6)) if macs >= factor), ("k", 1e3))
-    return f"{macs / factor:.1f} {unit} MACs"
+    return f"{_digits(macs / factor, 1, exact)} {unit} MACs"
+
+
+def _written(value: float, unit: str, small_unit: str, exact: bool) -> str:
+    """`value` with two decimals, or below a tenth with one of the unit that is a thousandth."""
+    return f"{_digits(value, 2, exact)} {unit}" if value >= 0.1 else f"{_digits(value * 1e3, 1, exact)} {small_unit}"
+
+
+def _digits(value: float, decimals: int, exact: bool) -> str:
+    text = f"{value:.{decimals}f}"
+    return text if not exact or abs(float(text) - value) <= 1e-9 * value else f"{value:.7g}"
 
 
 def _parse(text: str, factors: Mapping[str, float], what: str, forms: str) -> float:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hardware_profiles.measurable import PRECISIONS, runtime_of
 from nas.core.device import RuntimeTarget
 from nas.core.errors import MeasurementError
 from nas.core.network import BlockSpec, NetworkSpec
@@ -21,9 +22,6 @@ Spec = BlockSpec | NetworkSpec
 SUFFIXES = {"onnxruntime": ".onnx", "onnxruntime-web": ".onnx", "litert": ".tflite"}
 """Runtimes that files are made for, and the ending of their files."""
 
-PRECISIONS = {"onnxruntime": ("fp32", "int8"), "onnxruntime-web": ("fp32", "int8"), "litert": ("fp32",)}
-"""What can be made for them."""
-
 IMAGE_CHANNELS = 4
 """A convolution of at most so many channels is a network's first one, which reads an image: floats, also in int8."""
 
@@ -34,16 +32,11 @@ def require(target: RuntimeTarget) -> str:
     Raises:
         MeasurementError: no files can be made for its runtime or precision; the message names those there are.
     """
-    runtime = runtime_of(target)
+    runtime = runtime_of(target.runtime)
     if target.precision not in PRECISIONS.get(runtime, ()):
         able = "; ".join(f"{runtime} {' or '.join(found)}" for runtime, found in PRECISIONS.items())
         raise MeasurementError(f"{target.runtime} {target.precision} cannot be measured by this program (it measures {able})")
     return SUFFIXES[runtime]
-
-
-def runtime_of(target: RuntimeTarget) -> str:
-    """The runtime without ONNX Runtime's provider: "onnxruntime" for "onnxruntime-cuda"."""
-    return target.runtime if target.runtime in PRECISIONS else target.runtime.partition("-")[0]
 
 
 def write(spec: Spec, path: Path, target: RuntimeTarget, max_opset: int) -> None:

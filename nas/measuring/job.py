@@ -11,6 +11,7 @@ from hardware_profiles import table_file
 from hardware_profiles.table_file import NetworkTiming, Table, Timing
 from latency_models import timing_web
 from latency_models.calibration import CONFIDENCE
+from latency_models.drawn_networks import is_timing_of
 from latency_models.hosts import Host, Report, Request
 from nas.core.device import RuntimeTarget
 from nas.core.errors import MeasurementError, StaleTableError, TargetMismatchError
@@ -128,12 +129,8 @@ class Job:
         """The first `count` networks that chance gives, by key: a larger count has those of a smaller one, in the same order."""
         if self.space.size < count:
             raise MeasurementError(f"{self.space.name} has {self.space.size} networks, {count} are needed to calibrate and check")
-        draw, genes = random.Random(self.plan.seed), self.space.genes
-        networks: dict[str, NetworkSpec] = {}
-        while len(networks) < count:  # ends: the space has that many
-            architecture = self.space.architecture([draw.randrange(gene.options) for gene in genes])
-            networks[f"network {architecture.id}"] = self.space.network(architecture, self.in_channels, self.classes)
-        return networks
+        drawn = self.space.random(count, self.plan.seed)
+        return {f"network {one.id}": self.space.network(one, self.in_channels, self.classes) for one in drawn}
 
     def timed(self, old: Table) -> tuple[NetworkTiming, ...]:
         """The networks of the space that `old` holds, none unless they are the first that chance gives, for such images and classes."""
@@ -141,8 +138,7 @@ class Job:
         if len(timed) > self.space.size:
             return ()
         specs = self._drawn(len(timed)).values()
-        same = all((one.blocks, one.macs) == (len(spec.blocks), blocks.macs(spec)) for one, spec in zip(timed, specs, strict=True))
-        return timed if same else ()
+        return timed if all(map(is_timing_of, timed, specs)) else ()
 
     def discard(self) -> None:
         """Deletes what another unfinished measurement left; one that was begun afresh goes on."""

@@ -29,7 +29,7 @@ def report(
         publish_devices(several_devices.conclude_again(folder), folder, as_json)
         return
     settings = RunSettings.read(written) if written.exists() else None
-    if settings and settings.space.startswith("tabular:"):
+    if settings and settings.table:
         from nas import tabular_search
 
         publish_found(tabular_search.conclude_again(folder), folder, as_json)

@@ -51,11 +51,17 @@ class _Differentiable:
         return new[rng.integers(len(new))] if len(new) else self._landscape.nearest(drawn[:1])[0]
 
     def _fitted(self, genes: Genes, values: Floats) -> Floats:
-        """What each option adds to `values`: ridge regression."""
-        rows = self._start.chosen(genes)
-        rows = rows - rows.mean(axis=0)
-        penalty = RIDGE * np.eye(rows.shape[1])
-        return np.asarray(np.linalg.solve(rows.T @ rows + penalty, rows.T @ (values - values.mean())))
+        """What each option adds to `values`: ridge regression, solved over whichever are fewer, options or architectures."""
+        target = values - values.mean()
+        if len(self._start.logits) <= len(genes):
+            rows = self._start.chosen(genes)
+            rows = rows - rows.mean(axis=0)
+            return np.asarray(np.linalg.solve(rows.T @ rows + RIDGE * np.eye(rows.shape[1]), rows.T @ target))
+        alike = np.sum([column[:, None] == column for column in genes.T], axis=0, dtype=np.float64)
+        centred = alike - alike.mean(axis=0) - alike.mean(axis=1)[:, None] + alike.mean()
+        shares = np.linalg.solve(centred + RIDGE * np.eye(len(genes)), target)
+        places = (genes + self._start.starts).ravel()
+        return np.bincount(places, np.repeat(shares, genes.shape[1]), minlength=len(self._start.logits)).astype(np.float64)
 
     def _descended(self, loss: Floats) -> Policy:
         """The softmax with the least expected `loss` (options of all genes,), of which the entropy keeps it from one architecture."""

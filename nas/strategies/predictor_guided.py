@@ -1,10 +1,10 @@
 """Searches a model of the accuracy, not the architectures themselves: the default.
 
 A few architectures are evaluated over the whole range of latencies. A predictor with uncertainty (`nas.accuracy.predictor`) is
-fitted to them; an evolutionary search over tens of thousands of architectures, all priced by the latency table, looks for those
-that are expected to add most to the front (expected hypervolume improvement, exact since the latency is known; with more than one
-cost its volumes are counted by points), and the best batch of them is proposed, each chosen as if those before it had turned out as
-predicted. Then all over again; `plan.py` says when.
+fitted to them; an evolutionary search over architectures that are priced by the latency table (of a table all rows that resemble
+the front, and others) looks for those that are expected to add most to the front (expected hypervolume improvement, exact since
+the latency is known; with more than one cost its volumes are counted by points), and the best batch of them is proposed, each
+chosen as if those before it had turned out as predicted. Then all over again; `plan.py` says when.
 
 Sources: Jones et al. 1998 (expected improvement), Emmerich et al. 2006 (hypervolume), Ginsbourger et al. 2010 (batches).
 """
@@ -23,8 +23,11 @@ from nas.strategies.plan import Planner
 from nas.strategies.sampling import Propose, proposing
 
 ENUMERATED = 20_000
-"""Architectures up to which all are predicted; of more, an evolution looks at `GENERATIONS` times `CHILDREN`."""
+"""Architectures up to which all are predicted. Of larger tables so many rows are, anew at each look; where there is no list of
+all, an evolution looks at `GENERATIONS` times `CHILDREN`."""
 GENERATIONS, CHILDREN, PARENTS = 8, 1024, 192
+LEADING = 24
+"""Architectures of the front whose neighbourhood is looked for in a larger table, at most."""
 SHORTLIST = 512
 """Candidates among which proposals are chosen one by one."""
 OPTIONS = 32
@@ -93,7 +96,7 @@ class _PredictorGuided:
         predict = _Predict(history, self._landscape.options, self._seed)
         front = ahead(history.accuracy[history.within], own)
         goal = _Goal(predict, front, float(history.accuracy.min()), low, high + BEYOND * (high - low) + 1e-9)
-        if self._landscape.everything is None or len(self._landscape.everything) > ENUMERATED:
+        if self._landscape.everything is None:
             pool, costs = evolved(self._landscape, pool, costs, goal, rng)
         fresh = unseen(pool, known)
         yield from best_first(pool[fresh], costs[fresh], goal)
@@ -101,14 +104,24 @@ class _PredictorGuided:
     def _candidates(self, history: History, rng: np.random.Generator) -> tuple[Genes, Floats]:
         """Architectures within the budget to begin with, and their costs."""
         whole = self._landscape.everything
-        if whole is not None and len(whole) <= ENUMERATED:
-            pool = whole
+        if whole is not None:
+            pool = whole if len(whole) <= ENUMERATED else near(whole, history.genes[leaders(history)], ENUMERATED, rng)
         else:
             drawn = feasible(self._landscape, CHILDREN, rng)
             pool = lawful(self._landscape, np.concatenate([history.genes[-4 * PARENTS :], history.genes[leaders(history)], drawn]))
         prices = self._landscape.price(pool)
         fits = prices.feasible if prices.feasible.any() else np.ones(len(pool), dtype=np.bool_)
         return pool[fits], prices.costs[fits]
+
+
+def near(whole: Genes, leading: Genes, count: int, rng: np.random.Generator) -> Genes:
+    """About `count` of `whole` (n, genes): half differ in the fewest genes from one of `leading` (m, genes), the others are any."""
+    alike, columns = np.zeros(len(whole), dtype=np.uint16), np.ascontiguousarray(whole.T)
+    for one in leading[rng.permutation(len(leading))[:LEADING]]:
+        np.maximum(alike, sum((column == option).astype(np.uint16) for column, option in zip(columns, one, strict=True)), out=alike)
+    rank = alike + rng.random(len(whole))
+    closest = np.argpartition(rank, len(whole) - count // 2)[len(whole) - count // 2 :]
+    return whole[np.union1d(closest, rng.integers(len(whole), size=count // 2))]
 
 
 def ahead(accuracy: Floats, costs: Floats) -> Front:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nas.accuracy import tabular
+from nas.accuracy.row_codes import RowCodes
 from nas.core.budget import Budget
 from nas.core.errors import DataError, InfeasibleBudgetError, SpaceError
 from nas.core.objectives import Objectives
@@ -89,19 +90,39 @@ def test_every_row_is_found_and_nothing_else(seed, genes, keep):
     there = rng.random(len(every)) < keep
     there[0] = True
     cells = rng.permutation(every[there]).astype(np.int32)
-    codes = tabular._Codes.of(cells, list(counts))
+    codes = RowCodes.of(cells, list(counts))
     assert codes.rows(cells, cells).tolist() == list(range(len(cells)))
     assert ((codes.rows(every, cells) >= 0) == there).all()
 
 
 def test_architectures_of_another_version_of_the_table_are_refused(table, write):
     other = tabular.read(write(GOOD.replace("61", "62"), "other.csv"))
-    with pytest.raises(SpaceError, match=r"is of table@[0-9a-f]{8}, not of other@"):
+    with pytest.raises(SpaceError, match=r"is of tabular@[0-9a-f]{8}, not of tabular@"):
         other.costs(table.architecture([0, 0]))
     with pytest.raises(SpaceError, match="has 2 genes, got 1"):
         table.architecture([0])
     with pytest.raises(SpaceError, match="gene width of table goes from 0 to 2, got 3"):
         table.architecture([0, 3])
+
+
+@given(st.lists(st.sampled_from(["", "  ", '"two\nlines",1,1', "x,2,2", '"a ""word""",3,3', " y ,4,4"]), max_size=12))
+def test_rows_are_named_by_the_line_on_which_they_begin(tmp_path_factory, parts):
+    path, at, expected = tmp_path_factory.mktemp("lines") / "table.csv", 2, []
+    for part in parts:
+        expected += [at] if part.strip() else []
+        at += 1 + part.count("\n")
+    rows = [f"{number},{part}" if part.strip() else part for number, part in enumerate(parts)]
+    path.write_text("\n".join(["n,a,accuracy,latency_ms", *rows, "last,z,5,5"]) + "\n")
+    table = tabular.read(path)
+    assert [table.line(row) for row in range(table.size)] == [*expected, at]
+
+
+def test_a_limit_that_is_missed_by_little_does_not_read_as_if_it_held(write):
+    table = tabular.read(write("a,accuracy,latency_ms\nx,1,1.0302\ny,2,2\n"))
+    with pytest.raises(InfeasibleBudgetError, match=r"is within 1\.03 ms: the fastest row takes 1\.0302 ms"):
+        table.feasible(Budget(1.03))
+    with pytest.raises(InfeasibleBudgetError, match=r"is within 1\.0299 ms: the fastest row takes 1\.0302 ms"):
+        table.feasible(Budget(1.0299))
 
 
 def test_draws_are_rows_within_the_budget(table):
@@ -139,6 +160,8 @@ WRONG = {
     "a,accuracy,latency_ms,energy_mj\nx,1,1,-2\n": "has -2 in column energy_mj",
     "a,accuracy,latency_ms\nx,1,1\ny,1,1\nx,2,2\n": r"has 1 rows with the genes of another row, such as lines 2, 4 \(a=x\)",
     "a,accuracy,latency_ms\nx,1,1,7\n": "is not a CSV table",
+    "a,accuracy,latency_ms\n1,1,1\n1.0,2,2\n": r"has 1 rows with the genes of another row, such as lines 2, 3 \(a=1\)",
+    'a,accuracy,latency_ms\n\n"x\ny",1,1\n  \nz,1,-1\n': "has -1 in column latency_ms, which must be above zero: line 6",
 }
 
 

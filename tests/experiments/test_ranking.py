@@ -167,7 +167,8 @@ def test_the_experiment_from_end_to_end(tmp_path):
     assert not call("standalone", *some, "--nets", "6", "--epochs", "1")  # everything is there
     call("supernet", *some, "--epochs", "1")
     assert "reference: step 2 of 2" not in call("supernet", *some, "--epochs", "1")
-    assert len(call("inherit", *some).splitlines()) == 6 and not call("inherit", *some)
+    scored = call("inherit", *some, "--nets", "6")
+    assert len(scored.splitlines()) == 6 and not call("inherit", *some, "--nets", "6")
     assert "reference" in call("report", "--result", str(tmp_path / "ranking.json"))
     found = json.loads((tmp_path / "ranking.json").read_text())
     assert found["supernets"]["reference"]["figures"]["all"]["networks"] == 6 and found["alone"]["trainings"] == 12

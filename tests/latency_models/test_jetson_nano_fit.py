@@ -82,3 +82,10 @@ def test_a_damaged_row_is_named(tmp_path, row, complaint):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.csv cannot be read"):
         jetson_nano_stacks.read(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("content", [HEADER, ""])
+def test_a_file_without_rows_is_refused(tmp_path, content):
+    (tmp_path / "stacks.csv").write_text(content)
+    with pytest.raises(DataError, match=r"stacks\.csv holds no measured network"):
+        jetson_nano_stacks.read(tmp_path / "stacks.csv")

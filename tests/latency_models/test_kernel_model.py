@@ -135,6 +135,8 @@ def test_what_was_not_measured_is_not_covered_and_has_wider_bounds():
         bounds = (factors.extrapolated_low * found.interval.ms, factors.extrapolated_high * found.interval.ms)
         assert found.covered_ms == 0 < found.interval.ms and (found.interval.low_ms, found.interval.high_ms) == pytest.approx(bounds)
     known = NANO.operator(depthwise(128, 5, 1, 28, 28))
+    dilated = NANO.operator(dataclasses.replace(depthwise(128, 5, 1, 28, 28), dilation=2))
+    assert dilated.interval.ms == known.interval.ms and dilated.interval.high_ms > known.interval.high_ms and dilated.covered_ms == 0
     assert known.covered_ms == known.interval.ms > 0 and known.interval.high_ms < 1.3 * known.interval.ms
 
 

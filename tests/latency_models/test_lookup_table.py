@@ -10,6 +10,7 @@ import latency_models
 import search_spaces
 from hardware_profiles import table_file
 from hardware_profiles.table_file import Calibration, Checked, Fit, Head, NetworkTiming, Table, Timing
+from latency_models import kernel_forms
 from latency_models.calibration import calibrate
 from latency_models.lookup_table import LookupTable, from_profile
 from nas.core.device import HeldOutError, Provenance
@@ -52,7 +53,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
 
 
 def test_an_operator_far_larger_than_any_like_it_in_the_table_has_wider_bounds(tmp_path):
-    model = latency_models.load(write(tmp_path)[0])
+    model = latency_models.load(write(tmp_path)[0]).by_operator()
     stem = next(operator for operator in operators(BLOCKS[0]) if operator.kind == "dense")
     like, unlike = model.operator(stem), model.operator(convolution(64, 64, 3, 1, 56, 56, "relu"))
     narrow, wide = (price.interval.high_ms / price.interval.low_ms for price in (like, unlike))
@@ -113,11 +114,25 @@ def test_a_block_like_no_other_is_priced_by_a_kernel_model_of_the_rows():
 def test_operators_of_a_network_that_is_not_ours_are_covered_where_the_table_has_their_like():
     times = {block: 0.002 + sum(0.001 + operator.macs / 1e8 for operator in operators(block)) for block in BLOCKS}
     model = LookupTable(TARGET, "measured", HEAD.calibration, {block: Timing(ms, ms, 9) for block, ms in times.items()}, "run it")
+    by_operator = model.by_operator()
     network = SPACE.network(SPACE.smallest(), 1, 10)
     parts = [operator for block in network.blocks for operator in operators(block)]
-    found = combine(model, [operator.kind for operator in parts], [model.operator(operator) for operator in parts])
+    found = combine(by_operator, [operator.kind for operator in parts], [by_operator.operator(operator) for operator in parts])
     assert found.total.ms == pytest.approx(estimate(model, network).total.ms, rel=0.5) and found.coverage == pytest.approx(1.0)
     assert found.total.high_ms / found.total.ms > HEAD.calibration.high_factor
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_a_table_of_int8_alone_may_take_the_form_of_int8(precision):
+    form = kernel_forms.load("onnxruntime_int8")
+    costs = dict.fromkeys(form.coefficients, 0.01) | {"depthwise_uneven_more_ms_per_mmac": 0.5, "launch_ms": 0.001}
+
+    def alone_ms(operator):
+        return sum(costs[name] * amount for kernel in form.kernels(operator) for name, amount in form.work(kernel).items())
+
+    rows = {block: Timing(ms, ms, 9) for block in BLOCKS for ms in [0.002 + sum(map(alone_ms, operators(block)))]}
+    model = LookupTable(dataclasses.replace(TARGET, precision=precision), "measured", HEAD.calibration, rows, "run it")
+    assert (model.kernel_model().form is form) == (precision == "int8")
 
 
 def test_a_table_of_a_few_rows_says_nothing_of_others():
@@ -157,6 +172,10 @@ def test_a_table_never_answers_for_another_target(tmp_path, head, named):
     [
         ("# [calibration]", "# [calibrations]", r"was written by an older version, or is damaged \(KeyError.*--fresh"),
         ("# batch = 1", "# batch = ", "head of the latency table"),
+        ("# factor = 0.9", '# factor = "dear"', "head of the latency table .*factor is 'dear'"),
+        ("# factor = 0.9", "# factor = true", "head of the latency table .*factor is True"),
+        ("# join_ms = 0.002", "# join_ms = nan", "head of the latency table .*join_ms is nan"),
+        ("# threads = 1", "# threads = 1.5", "head of the latency table .*threads is 1.5"),
         (",100,1\n", ",many,1\n", r"line \d+: not a row of a latency table"),
         (",0.05,100,1\n", ",nan,100,1\n", r"line \d+: .*nothing takes .* to nan ms"),
         (",0.05,100,1\n", ",-0.05,100,1\n", r"line \d+: .*nothing takes .* to -0.05 ms"),

@@ -1,4 +1,5 @@
 import importlib
+import itertools
 import random
 import re
 import warnings
@@ -106,6 +107,28 @@ def test_every_way_of_interleaving_channels_is_one_shuffle(groups, each, side):
     assert kinds == ["activation"] if each == 1 else ["shuffle", "activation"]
 
 
+def test_a_long_chain_takes_work_in_proportion_to_its_length(monkeypatch):
+    runs = []
+    run = fusion._run
+    monkeypatch.setattr(fusion, "_run", lambda *given: runs.append(1) or run(*given))
+
+    def work(nodes):
+        runs.clear()
+        names = ["x", *(f"c{i}" for i in range(nodes - 1)), "y"]
+        body = " ".join(f"{out} = {('Neg', 'Relu')[i % 2]}({into})" for i, (into, out) in enumerate(itertools.pairwise(names)))
+        assert len(parsed(body).operators) == nodes // 2, "a Relu is an activation of the Neg before it"
+        return len(runs)
+
+    assert work(120) < 2.5 * work(60) and work(60) <= fusion.DEEPEST * 61
+
+
+def test_an_activation_may_be_written_as_long_as_any_is():
+    cube = "p = Mul(c, c) q = Mul(p, c) m = Mul(q, small) a = Add(c, m) d = Mul(a, root) t = Tanh(d)"
+    body = f"{CONV} {cube} o = Add(t, one) h = Mul(c, half) y = Mul(h, o)"
+    found = parsed(body, weights=scalars(small=0.044715, root=0.7978845608, one=1, half=0.5))
+    assert [one.activation for one in found.operators] == ["gelu"]
+
+
 def test_what_other_nodes_read_is_not_fused_away():
     found = parsed(f"{CONV} s = Sigmoid(c) z = Mul(c, s) y = Add(z, s)", weights=WEIGHTS)
     assert [operator.kind for operator in found.operators] == ["pointwise", "activation", "multiply", "add"]
@@ -136,7 +159,7 @@ def test_convolutions_of_every_shape():
     dense, depthwise, grouped, multiplied, concat = found.operators
     assert dense == Operator("dense", 8, 4, 3, 2, 16, 16, "relu")
     assert depthwise == Operator("depthwise", 4, 4, 1, 1, 8, 8, kernel_width=5)
-    assert grouped == Operator("grouped", 4, 6, 3, 1, 8, 8, groups=2, out_size=(4, 4)) and grouped.macs == 9 * 2 * 6 * 16
+    assert grouped == Operator("grouped", 4, 6, 3, 1, 8, 8, groups=2, out_size=(4, 4), dilation=2) and grouped.macs == 9 * 2 * 6 * 16
     assert multiplied == Operator("grouped", 4, 8, 1, 1, 8, 8, groups=4)
     assert concat == Operator("concat", 12, 12, 1, 1, 4, 4)
 
@@ -177,6 +200,14 @@ def test_what_has_no_price_is_named():
         weights=f"{WEIGHTS}, float[4,4,2,2] v",
     )
     assert found.unknown == ("ConvTranspose y", "MatMul m") and len(found.operators) == 1
+
+
+def test_dilation_is_told_and_costs_no_arithmetic():
+    plain, dilated = (parsed(f"y = Conv<dilations=[{d},{d}], pads=[{d},{d},{d},{d}]>(x, w)", weights="float[8,8,3,3] w") for d in (1, 4))
+    assert [one.operators[0].dilation for one in (plain, dilated)] == [1, 4] and plain.macs == dilated.macs
+    pooled = parsed("y = MaxPool<kernel_shape=[3,3], dilations=[2,2], pads=[2,2,2,2]>(x)").operators[0]
+    assert (pooled.kind, pooled.dilation) == ("window_pool", 2)
+    assert parsed("y = Conv<dilations=[2,2]>(x, w)", weights="float[8,8,1,1] w").operators[0].dilation == 1, "one tap has no distance"
 
 
 def test_sizes_that_the_file_leaves_open():

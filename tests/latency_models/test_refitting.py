@@ -131,7 +131,7 @@ def test_a_bias_is_never_taken_for_more_than_it_is(mean, count, spread):
     assert bias(np.array([]), spread) == 0
 
 
-def test_a_corrected_model_prices_blocks_operators_and_bounds_alike():
+def test_a_corrected_model_prices_blocks_and_bounds_alike():
     model = tiny.Device()
     found = refit(model, timed(model, UNSEEN[:6], 1.3)).model
     block = UNSEEN[0].blocks[1]

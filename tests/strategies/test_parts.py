@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nas.core.budget import Budget
 from nas.core.pareto import hypervolume
+from nas.strategies import differentiable, predictor_guided
 from nas.strategies.history import History, Reader, key
 from nas.strategies.improvement import Volumes, best_so_far, expected, leaders
 from nas.strategies.moves import feasible, mutated, settle
@@ -127,6 +128,32 @@ def test_probabilities_of_a_gene_add_up_to_one_and_draws_follow_them():
     assert policy.probabilities() == pytest.approx([0.25, 0.75, 0.2, 0.2, 0.6])
     drawn = policy.chosen(policy.draw(20_000, np.random.default_rng(0)))
     assert drawn.mean(axis=0) == pytest.approx(policy.probabilities(), abs=0.02)
+
+
+@pytest.mark.parametrize("options", [(3, 4, 5), (3, 40, 500)], ids=str)
+def test_what_options_add_is_the_same_whichever_way_it_is_solved(options):
+    rng = np.random.default_rng(0)
+    genes = np.stack([rng.integers(count, size=60) for count in options], axis=1).astype(np.int32)
+    values = rng.random(60)
+    one = differentiable._Differentiable.__new__(differentiable._Differentiable)
+    one._start = Policy.uniform(options)
+    rows = one._start.chosen(genes)
+    centred = rows - rows.mean(axis=0)
+    expected = np.linalg.solve(centred.T @ centred + differentiable.RIDGE * np.eye(rows.shape[1]), centred.T @ (values - values.mean()))
+    assert one._fitted(genes, values) == pytest.approx(expected, abs=1e-9)
+
+
+def test_of_a_large_table_the_neighbours_of_the_front_are_looked_at_and_others():
+    rng = np.random.default_rng(0)
+    whole = np.unique(rng.integers(4, size=(5000, 8)), axis=0).astype(np.int32)
+    leading = whole[[7, 400]]
+    found = predictor_guided.near(whole, leading, 1000, np.random.default_rng(1))
+    differ = (whole[:, None] != leading).sum(axis=2).min(axis=1)
+    rows = {key(row) for row in found}
+    chosen = np.array([key(row) in rows for row in whole])
+    assert chosen[differ <= np.sort(differ)[499] - 1].all(), "nearer ones than the 500th are all there"
+    assert 900 <= len(found) <= 1000 and chosen[differ > np.sort(differ)[499]].sum() > 300, "half are at random"
+    assert len(predictor_guided.near(whole, leading[:0], 1000, np.random.default_rng(1))) > 850
 
 
 @given(st.integers(0, 3000))
