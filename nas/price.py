@@ -74,10 +74,16 @@ def main(
         Path, typer.Argument(metavar="MODEL", help="An ONNX file, of any exporter, or a published network, such as known:mobilenet_v2.")
     ],
     device: Annotated[str, typer.Option(help="Device: a name (python -m nas.devices lists them) or a path to a .toml file.")],
-    runtime: Annotated[str, typer.Option(help="Runtime on the device, such as tensorrt; its first one if not given.")] = "",
+    runtime: Annotated[
+        str, typer.Option(help="Runtime on the device, such as tensorrt; if not given, the first that was measured, or has figures.")
+    ] = "",
     precision: Annotated[str, typer.Option(help="Numbers to compute with: fp32, fp16 or int8, whatever those in the file are.")] = "fp32",
     threads: Annotated[int | None, typer.Option(min=0, help="Threads of the runtime (0: a GPU's); any if not given.")] = None,
     input_size: Annotated[int | None, typer.Option(min=1, help="Rows and columns of the image, in pixels, where the file is open.")] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(min=0.5, max=0.99, help="How often the bounds are to hold the latency, such as 0.9.", show_default=False),
+    ] = None,
     show_all: Annotated[bool, typer.Option("--all", help=f"List every operator, in order, not the {TOP} that cost most.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -93,7 +99,7 @@ def main(
     import latency_models
 
     profile = hardware_profiles.load(device)
-    found = latency_models.load(profile, precision=precision, runtime=runtime, threads=threads).by_operator()
+    found = latency_models.load(profile, precision, runtime, threads, confidence=confidence).by_operator()
 
     network = read(model, input_size)
     answer = price(network, found)

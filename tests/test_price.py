@@ -177,6 +177,13 @@ def test_json_is_one_document_and_the_table_says_the_same():
     assert "all operators, in order" in command(SHUFFLENET, "--device", "pixel-1", "--all").stdout
 
 
+def test_bounds_are_as_sure_as_they_are_asked_to_be():
+    known = ("known:mobilenet_v2", "--device", "jetson-nano", "--json")
+    sure, usual, less = (json.loads(command(*known, *asked).stdout) for asked in (("--confidence", "0.99"), (), ("--confidence", "0.8")))
+    assert (sure["confidence"], less["confidence"]) == (0.99, 0.8) and sure["latency_ms"] == usual["latency_ms"] == less["latency_ms"]
+    assert sure["high_ms"] > usual["high_ms"] > less["high_ms"] > less["latency_ms"] > less["low_ms"] > usual["low_ms"]
+
+
 def test_a_known_network_is_priced_by_its_name():
     facts = json.loads(command("known:mobilenet_v2", "--device", "jetson-nano", "--json").stdout)
     assert facts["model"] == "known:mobilenet_v2" and facts["inputs"] == {"images": [1, 3, 224, 224]} and facts["unknown"] == []
