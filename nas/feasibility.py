@@ -125,9 +125,10 @@ def _latency(question: _Question) -> Iterator[str]:
     space, model, budget = question.space, question.model, question.budget
     quick, quick_latency = fastest(space, model, question.in_channels, question.classes)
     if quick_latency.total.high_ms > budget.latency_ms:
+        close = budget.reads_like("latency", quick_latency.total.high_ms)
         raise InfeasibleBudgetError(
-            f"budget {budget.say('latency')} is below the fastest network of {space.name} on {model.target.device}: "
-            f"{format_latency(quick_latency.total.high_ms, exact=True)} at its upper bound "
+            f"budget {budget.say('latency', close)} is below the fastest network of {space.name} on {model.target.device}: "
+            f"{format_latency(quick_latency.total.high_ms, close)} at its upper bound "
             f"({format_latency(quick_latency.total.ms)} expected, {quick_latency.origin}; {space.describe(quick)}). "
             f"Give --budget {_typed(quick_latency.total.high_ms, 'ms', 'us')} or more"
         )
@@ -153,8 +154,9 @@ def _other(question: _Question, limit: _Limit) -> Iterator[str]:
     assert lowest is not None and highest is not None, "what is limited is known"
     place = f"{space.name} {_place(question, limit.metric)}"
     if lowest > budget.limits[limit.metric]:
+        close = budget.reads_like(limit.metric, lowest)
         raise InfeasibleBudgetError(
-            f"the limit of {budget.say(limit.metric)} is below the {limit.least} network of {place}: {limit.say(lowest, True)} "
+            f"the limit of {budget.say(limit.metric, close)} is below the {limit.least} network of {place}: {limit.say(lowest, close)} "
             f"({space.describe(small)}). Give {limit.option} {_typed(lowest / limit.unit, *limit.units)} or more"
         )
     if highest <= budget.limits[limit.metric]:

@@ -190,8 +190,10 @@ class Table:
             slow = self.latency_ms[fastest] > budget.latency_ms
             best = fastest if slow else int(overrun.argmin())
             what = "the fastest row" if slow else "the row that comes nearest to all limits"
+            close = any(budget.reads_like(metric, float(self.metrics[metric][best])) for metric in budget.limits)
             raise InfeasibleBudgetError(
-                f"no row of {self.path} is within {budget}: {what} takes {self._figures(best)} ({self._named(best)}). Give a wider limit"
+                f"no row of {self.path} is within {budget.words(close)}: {what} takes {self._figures(best, close)} "
+                f"({self._named(best)}). Give a wider limit"
             )
         return fitting
 
@@ -229,12 +231,12 @@ class Table:
             objectives,
         )
 
-    def _figures(self, row: int) -> str:
+    def _figures(self, row: int, exact: bool) -> str:
         costs = self.costs_of_row(row)
-        parts = [format_latency(float(self.latency_ms[row]), exact=True)]
-        parts += [format_size(costs.size_mb, exact=True) + " on disk"] if costs.size_mb is not None else []
-        parts += [format_energy(costs.energy_mj, exact=True)] if costs.energy_mj is not None else []
-        parts += [format_macs(costs.macs, exact=True)] if costs.macs is not None else []
+        parts = [format_latency(float(self.latency_ms[row]), exact)]
+        parts += [format_size(costs.size_mb, exact) + " on disk"] if costs.size_mb is not None else []
+        parts += [format_energy(costs.energy_mj, exact)] if costs.energy_mj is not None else []
+        parts += [format_macs(costs.macs, exact)] if costs.macs is not None else []
         return ", ".join(parts)
 
     def _named(self, row: int) -> str:

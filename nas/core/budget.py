@@ -84,12 +84,20 @@ class Budget:
         """Whether `costs` are known to be within every limit."""
         return self.verdict(costs) is True
 
-    def say(self, metric: str) -> str:
-        """One limit in words: "20.00 ms", "4.00 MB on disk"."""
-        return _UNITS[metric][1](self.limits[metric], True) + _UNITS[metric][2]
+    def say(self, metric: str, exact: bool = False) -> str:
+        """One limit in words: "20.00 ms", "4.00 MB on disk"; `exact` with all of its digits: "20.0004 ms"."""
+        return _UNITS[metric][1](self.limits[metric], exact) + _UNITS[metric][2]
+
+    def words(self, exact: bool = False) -> str:
+        """All limits in words."""
+        return ", ".join(self.say(metric, exact) for metric in self.limits)
+
+    def reads_like(self, metric: str, value: float) -> bool:
+        """Whether `value` is not told from the limit of `metric` by the digits that are usually written."""
+        return _UNITS[metric][1](value, False) == _UNITS[metric][1](self.limits[metric], False)
 
     def __str__(self) -> str:
-        return ", ".join(self.say(metric) for metric in self.limits)
+        return self.words()
 
 
 _UNITS = {
