@@ -6,7 +6,8 @@
     python -m experiments.ranking report --out FOLDER
 
 Networks are spread evenly over the MACs of the space, and a third of them lie in one narrow band of MACs, where size alone
-says nothing. Test images are looked at here and nowhere else.
+says nothing. Test images are looked at here and nowhere else. What was trained so far is in `experiments/results/ranking`: with
+`--out` there (and `--nets 24`) the first three commands go on from it; shared weights are not kept.
 """
 
 import json

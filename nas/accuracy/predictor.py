@@ -25,9 +25,9 @@ from nas.core.errors import SpaceError
 Floats = npt.NDArray[np.floating[Any]]
 Ints = npt.NDArray[np.integer[Any]]
 
-INDUCING = 224
+INDUCING = 160
 """Evaluated architectures, at most, by resemblance to which all others are predicted; all evaluations weigh in."""
-_FITTED = 200
+_FITTED = 128
 """Evaluations, at most, that weight, noise and margin are fitted to."""
 _REACHES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Weights tried, of all genes together."""
@@ -155,7 +155,7 @@ def fit(genes: Ints, options: Sequence[int], accuracy: Floats, seed: int) -> Pre
         genes: (n, g) of evaluated architectures, canonical; one is enough, and repeats may differ in accuracy.
         options: (g,) number of options of each gene.
         accuracy: (n,) finite, in any unit; more is better.
-        seed: chooses, where there are more than 200 evaluations, those that weight and noise are fitted to, and the inducing ones.
+        seed: chooses, where there are more than 128 evaluations, those that weight and noise are fitted to, and the inducing ones.
 
     Raises:
         SpaceError: shapes do not match, a gene is out of its range, there is no row, or an accuracy is not finite.
