@@ -25,7 +25,7 @@ from nas.strategies.sampling import Propose, proposing
 ENUMERATED = 20_000
 """Architectures up to which all are predicted. Of larger tables so many rows are, anew at each look; where there is no list of
 all, an evolution looks at `GENERATIONS` times `CHILDREN`."""
-GENERATIONS, CHILDREN, PARENTS = 5, 1024, 192
+GENERATIONS, CHILDREN, PARENTS = 4, 1024, 192
 LEADING = 24
 """Architectures of the front whose neighbourhood is looked for in a larger table, at most."""
 SHORTLIST = 512
