@@ -94,8 +94,8 @@ def run(tasks: list[Task], journal: Journal, workers: int) -> Iterator[dict[str,
 
 
 def title(space: str, data: "ImageData", recipe: Recipe) -> dict[str, Any]:
-    """What results hold for: the first line of their journal."""
-    return {"space": space, "data": data.name, "fingerprint": data.fingerprint, "recipe": asdict(recipe)}
+    """What results hold for, wherever the images lie: the first line of their journal."""
+    return {"space": space, "training_images": len(data.train), "fingerprint": data.fingerprint, "recipe": asdict(recipe)}
 
 
 def journal_of(out: Path) -> Path:

@@ -90,7 +90,8 @@ def load(supernet: "Supernet", data: "ImageData", path: Path) -> dict[str, Any]:
     checkpoint.read_weights(path, supernet, marks(supernet, data))
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
-    return {name: metadata[name] for name in ("space", "data", "recipe", "step")}
+    images = {"training_images": len(data.train), "fingerprint": data.fingerprint}
+    return {"space": metadata["space"], **images, "recipe": metadata["recipe"], "step": metadata["step"]}
 
 
 def weights_of(out: Path, name: str) -> Path:
