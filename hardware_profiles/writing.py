@@ -66,7 +66,8 @@ def set_version(path: Path, index: int, runtime_version: str) -> None:
     Raises:
         DeviceError: the target's line is not where `add_target` and people write it.
     """
-    text, wanted = path.read_text(encoding="utf-8"), tomllib.loads(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    wanted = tomllib.loads(text)
     wanted["targets"][index]["runtime_version"] = runtime_version
     before, *targets = re.split(r"(?m)^(?=\[\[targets\]\])", text)
     if index < len(targets):

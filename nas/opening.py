@@ -1,6 +1,7 @@
 """The study of a problem in its run folder: the one place where a `SearchStudy` is made of a `Problem`."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from nas.core.errors import StudyError
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from nas.records import Record
     from nas.settings import RunSettings
     from nas.study import SearchStudy
-
-
-DRAWS = 200
-"""Architectures at random within the budget, of which a search whose strategy is stuck takes one that is new."""
 
 
 class Searchable(Protocol):
@@ -94,7 +91,7 @@ def open_study(
         known=known,
         first=first,
         live=live,
-        draw=lambda rng: feasible(landscape, DRAWS, rng),
+        draw=partial(feasible, landscape),
         answers=answers,
     )
 

@@ -49,7 +49,7 @@ _STUCK = 50
 _GIVE_UP = 20 * _STUCK
 """Proposals in a row that bring nothing new, after which the search ends with an error."""
 _DRAWS = 200
-"""Random architectures that are looked at for one that is new and within the budget, where nobody says how to draw."""
+"""Random architectures that are looked at for one that is new and within the budget."""
 _SAMPLED = 32
 """Architectures whose costs tell one price list from another, at most."""
 _AGAIN = "again"
@@ -78,7 +78,7 @@ class SearchStudy:
         first: architectures to propose before the strategy is asked, as far as they are new and within the budget.
         price_list: marks the question where single prices changed (networks that were timed), which samples may not show.
         live: is told of every trial that has finished.
-        draw: some genes (n, genes) at random, looked at where the strategy is stuck; best within the budget. None: any genes.
+        draw: about so many genes (n, genes) at random, looked at where the strategy is stuck; best within the budget. None: any.
         answers: number of architectures within the budget, where it is known: when all of them are evaluated there is nothing left.
 
     Raises:
@@ -103,7 +103,7 @@ class SearchStudy:
         first: Iterable[Architecture] = (),
         price_list: str = "",
         live: LiveCopy | None = None,
-        draw: Callable[[np.random.Generator], Genes] | None = None,
+        draw: Callable[[int, np.random.Generator], Genes] | None = None,
         answers: int | None = None,
     ) -> None:
         self._folder, self._space, self._price, self._macs = folder, space, price, macs
@@ -121,7 +121,7 @@ class SearchStudy:
         self._failed: set[Architecture] = set()
         self._live = live
         options = [gene.options for gene in space.genes]
-        self._draw = draw or (lambda rng: rng.integers(0, options, size=(_DRAWS, len(options)), dtype=np.int32))
+        self._draw = draw or (lambda count, rng: rng.integers(0, options, size=(count, len(options)), dtype=np.int32))
         self._journal = Journal(folder / FILE_NAME)
         self.study = self._open(JournalStorage(self._journal), strategy_name, price_list)
         self._shift = 0 if self.study.study_name == STUDY_NAME else int(self.study.study_name.rpartition("-")[2]) * 7_368_787
@@ -363,7 +363,7 @@ class SearchStudy:
         if self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):  # a process was killed right here
             return
         known = {*self._records, *(candidate.architecture for _, candidate in self._waiting.values())}
-        for genes in self._draw(np.random.default_rng((self._seed, proposal))):
+        for genes in self._draw(_DRAWS, np.random.default_rng((self._seed, proposal))):
             architecture = self._space.architecture(genes.tolist())
             if architecture not in known and self._budget.holds(self._price(architecture)):
                 self.study.enqueue_trial(dict(zip(self._distributions, architecture.genes, strict=True)))
